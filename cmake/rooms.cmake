@@ -1,0 +1,47 @@
+# room(NAME FLOOR n [USES room…] [LINK target…]): src/NAME/**.cpp becomes the library maestrale_NAME and
+# src/NAME/**_test.cpp the test program NAME_test. USES lists the rooms it may include; tools/tidy.py checks
+# that each stands on a lower floor and that the includes agree.
+
+add_library(maestrale_flags INTERFACE)
+target_include_directories(maestrale_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(maestrale_flags INTERFACE -Wall -Wextra -Wconversion -Werror -ffp-contract=off)
+if(MAESTRALE_SANITIZE)
+  target_compile_options(maestrale_flags INTERFACE -fsanitize=${MAESTRALE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(maestrale_flags INTERFACE -fsanitize=${MAESTRALE_SANITIZE})
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+function(room name)
+  cmake_parse_arguments(ROOM "" "FLOOR" "USES;LINK" ${ARGN})
+  file(GLOB_RECURSE all CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+  set(sources ${all})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$|/main\\.cpp$")
+  set(tests ${all})
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  if(NOT sources)
+    return()
+  endif()
+  add_library(maestrale_${name} STATIC ${sources})
+  set_property(GLOBAL APPEND PROPERTY MAESTRALE_ROOMS ${name})
+  target_link_libraries(maestrale_${name} PUBLIC maestrale_flags ${ROOM_LINK})
+  foreach(used ${ROOM_USES})
+    if(TARGET maestrale_${used})
+      target_link_libraries(maestrale_${name} PUBLIC maestrale_${used})
+    endif()
+  endforeach()
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE maestrale_${name} GTest::gtest GTest::gmock GTest::gtest_main)
+    add_test(NAME ${name} COMMAND ${name}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT "MAESTRALE_SHARED=$ENV{MAESTRALE_SHARED}")
+  endif()
+endfunction()
+
+# isa_kernels(target NAME flags…): src/kernels/isa/NAME.cpp is compiled with that instruction set's flags alone.
+function(isa_kernels name)
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/isa/${name}.cpp PROPERTIES COMPILE_OPTIONS "${ARGN}")
+endfunction()

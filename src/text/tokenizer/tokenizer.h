@@ -1,0 +1,67 @@
+// Tokenizer: bytes <-> token ids, whatever the vocabulary came from. Built by the functions in
+// text/tokenizer/load.h; immutable and safe to share between threads after that.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/utf8.h"
+
+namespace maestrale::text {
+
+using TokenId = std::int32_t;
+
+struct EncodeOptions {
+  bool add_special = false;    // put the model's own BOS (and EOS) round the text
+  bool parse_special = false;  // strings that spell a special token become that token; else they are plain text
+};
+
+struct DecodeOptions {
+  bool skip_special = true;  // control tokens give no text
+};
+
+enum class TokenKind : std::uint8_t { kNormal, kUnknown, kControl, kUserDefined, kUnused, kByte };
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
+  // Bytes of the whole sequence, leading-space rules of the family applied; may end inside a character.
+  std::string decode(std::span<const TokenId> tokens, const DecodeOptions& options = {}) const;
+
+  std::int32_t size() const;
+  // The token's bytes as it appears inside a text; control tokens give their spelling, e.g. "<s>".
+  std::string_view bytes(TokenId token) const;
+  TokenKind kind(TokenId token) const;
+  std::optional<TokenId> find(std::string_view spelling) const;  // special tokens first, then exact vocabulary entry
+  std::optional<TokenId> bos() const;
+  std::optional<TokenId> unknown() const;
+  std::optional<TokenId> padding() const;
+  // Tokens that end an answer: EOS, EOT, EOM as the file and the family define them.
+  std::span<const TokenId> end_tokens() const;
+  bool adds_bos() const;
+  std::string_view family() const;  // "byte-bpe", "sentencepiece-bpe", "unigram", "wordpiece", "tekken", ...
+};
+
+// Feeds tokens one at a time and returns only whole characters (invalid bytes become U+FFFD at the end).
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer, DecodeOptions options = {});
+  std::string push(TokenId token);
+  std::string flush();
+
+ private:
+  const Tokenizer* tokenizer_;
+  DecodeOptions options_;
+  bool first_ = true;
+  Utf8Stream stream_;
+};
+
+}  // namespace maestrale::text
