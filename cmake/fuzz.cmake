@@ -1,0 +1,18 @@
+# Every tests/fuzz/fuzz_NAME.cpp: a libFuzzer program where MAESTRALE_FUZZ is on; elsewhere a program that
+# replays tests/fuzz/corpus/NAME, run as the test fuzz_NAME.
+
+file(GLOB fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.cpp)
+get_property(fuzz_rooms GLOBAL PROPERTY MAESTRALE_ROOMS)
+list(REMOVE_ITEM fuzz_rooms app)
+
+foreach(source ${fuzz_sources})
+  get_filename_component(target ${source} NAME_WE)
+  string(REGEX REPLACE "^fuzz_" "" name ${target})
+  if(MAESTRALE_FUZZ)
+    program(${target} SOURCES ${source} ROOMS ${fuzz_rooms})
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+  else()
+    program(${target} SOURCES ${source} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cpp ROOMS ${fuzz_rooms})
+    check(${target} COMMAND ${target} tests/fuzz/corpus/${name})
+  endif()
+endforeach()
