@@ -15,6 +15,7 @@ from pathlib import Path
 
 CASE = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] ([^\s,]+\.[^\s,]+)", re.MULTILINE)
 TALLY = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$", re.MULTILINE)
+UNITTEST = re.compile(r"^Ran (\d+) tests? in .*?^(?:OK|FAILED)(.*?)$", re.MULTILINE | re.DOTALL)
 
 
 class Count:
@@ -31,6 +32,13 @@ class Count:
         return line + f", {self.skipped} skipped" if self.skipped else line
 
 
+def count_unittest(ran, remarks):
+    """From `Ran N tests` and what follows OK or FAILED: ` (failures=1, errors=2, skipped=3)`."""
+    of = {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", remarks)}
+    failed, skipped = of.get("failures", 0) + of.get("errors", 0), of.get("skipped", 0)
+    return Count(max(0, int(ran) - failed - skipped), failed, skipped)
+
+
 def count_output(output, succeeded):
     """The cases of one test program, from what it printed and whether it exited with 0."""
     tallies = TALLY.findall(output)
@@ -43,6 +51,8 @@ def count_output(output, succeeded):
     elif tallies:
         passed, failed, skipped = tallies[-1]
         count = Count(int(passed), int(failed), int(skipped or 0))
+    elif UNITTEST.search(output):
+        count = count_unittest(*UNITTEST.search(output).groups())
     else:
         count = Count(passed=1) if succeeded else Count()
     if not succeeded and count.failed == 0:
