@@ -1,0 +1,102 @@
+// Engine: a loaded model with its KV cache, workspace and threads, ready to run sequences.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/memory_plan.h"
+#include "engine/sampler/sampler.h"
+#include "files/checkpoint.h"
+#include "models/model.h"
+#include "ops/kv_cache.h"
+#include "ops/ops.h"
+
+namespace maestrale::engine {
+
+struct LoadOptions {
+  int threads = 0;                 // 0: all cores that this process may use
+  std::int64_t context = 0;        // positions per sequence; 0: the model's own, at most kDefaultContext
+  int sequences = 1;               // sequences that fit at once
+  ops::KvType kv_type = ops::KvType::kF16;
+  std::int64_t batch_rows = 512;   // rows of one forward at most (the prefill chunk)
+  std::uint64_t memory_budget = 0; // bytes; 0: what is free now
+  std::string isa;                 // "ref", "avx2", "avx512"; empty: MAESTRALE_ISA or the best
+  models::Progress progress;       // called with 0…1 while loading
+};
+constexpr std::int64_t kDefaultContext = 4096;
+
+// What load() would need, without loading: for `inspect` and for refusals.
+Result<MemoryPlan> plan_memory(const files::Checkpoint& checkpoint, const LoadOptions& options);
+
+enum class FinishReason { kStopToken, kStopString, kLength, kContext, kCancelled };
+std::string_view finish_reason_name(FinishReason reason);  // "stop", "stop", "length", "length", "cancelled"
+
+struct GenerateRequest {
+  std::vector<text::TokenId> prompt;      // not empty
+  SamplingParams sampling;
+  std::int64_t max_tokens = -1;           // -1: until a stop or the end of the context
+  std::vector<std::string> stop_strings;  // not part of the output
+  std::vector<text::TokenId> stop_tokens; // besides the tokenizer's end tokens
+  bool ignore_end = false;                // do not stop at the tokenizer's end tokens
+};
+
+struct TokenEvent {
+  text::TokenId token = 0;
+  std::string text;  // whole characters that this token completes; may be empty (held back)
+  float logprob = 0;
+  std::vector<TokenLogprob> top_logprobs;
+};
+
+struct Generation {
+  std::vector<text::TokenId> tokens;  // without the stop token
+  std::string text;
+  FinishReason reason = FinishReason::kLength;
+  double prefill_s = 0, decode_s = 0, first_token_s = 0;
+};
+
+class Engine {
+ public:
+  // Computes the memory plan, refuses with the ways out where it exceeds the budget, then loads.
+  static Result<std::unique_ptr<Engine>> load(files::Checkpoint checkpoint, const LoadOptions& options);
+  ~Engine();
+
+  const models::ModelInfo& info() const;
+  const MemoryPlan& memory() const;
+  const files::Checkpoint& checkpoint() const;
+  const text::Tokenizer* tokenizer() const;  // null where the model came without one
+  std::string_view isa() const;
+  int threads() const;
+  std::int64_t context() const;
+  double load_seconds() const;
+
+  // Low level: sequences and forward passes. `rows` beyond batch_rows are cut into chunks by the caller.
+  int open_sequence();
+  void close_sequence(int sequence);
+  // Appends `tokens` to the sequence at `position`…; logits of the last token ([vocabulary]) or of all
+  // ([tokens, vocabulary]) are written where asked for. Runs in chunks of batch_rows.
+  Status append(int sequence, std::span<const text::TokenId> tokens, std::int64_t position, float* last_logits,
+                float* all_logits = nullptr);
+  // One forward of a mixed batch; reserves KV room itself.
+  Status forward(const models::Batch& batch, float* logits);
+  void truncate(int sequence, std::int64_t tokens);
+
+  // One request from its prompt; `on_token` returns false to cancel. The prompt's room is checked first.
+  Result<Generation> generate(const GenerateRequest& request, const std::function<bool(const TokenEvent&)>& on_token);
+  // The same on an open sequence that already holds `cached` tokens of request.prompt (a chat going on).
+  Result<Generation> generate_on(int sequence, std::int64_t cached, const GenerateRequest& request,
+                                 const std::function<bool(const TokenEvent&)>& on_token);
+
+ private:
+  Engine();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace maestrale::engine

@@ -1,0 +1,103 @@
+#include "models/registry.h"
+
+#include <array>
+#include <sstream>
+#include <string>
+
+namespace maestrale::models {
+
+#define MODEL(id, gguf, hugging_face) const ModelEntry& id##_entry();
+#include "models/registry.def"
+#undef MODEL
+
+namespace {
+
+using files::Dialect;
+
+struct Row {
+  std::string_view id, gguf, hugging_face;
+  const ModelEntry& (*entry)();
+};
+
+constexpr std::array kRows = {
+#define MODEL(id, gguf, hugging_face) Row{#id, gguf, hugging_face, id##_entry},
+#include "models/registry.def"
+#undef MODEL
+};
+
+bool lists(std::string_view list, const std::string& name) {
+  std::istringstream words{std::string(list)};
+  for (std::string word; words >> word;) {
+    if (word == name) return true;
+  }
+  return false;
+}
+
+bool reads(const Row& row, Dialect dialect, const std::string& architecture) {
+  switch (dialect) {
+    case Dialect::kGguf:
+      return lists(row.gguf, architecture);
+    case Dialect::kHuggingFace:
+      return lists(row.hugging_face, architecture);
+    case Dialect::kMistral:
+      return row.id == "mistral";
+    case Dialect::kLlama2c:
+      return row.id == "llama";
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<std::string> published_architecture(const files::Checkpoint& checkpoint) {
+  const JsonFields fields(checkpoint.metadata, checkpoint.path.string());
+  switch (checkpoint.dialect) {
+    case Dialect::kGguf:
+      return fields.string("general.architecture");
+    case Dialect::kMistral:
+      return std::string("mistral");
+    case Dialect::kLlama2c:
+      return std::string("llama2.c");
+    case Dialect::kHuggingFace:
+      break;
+  }
+  const json::array* names = TRY(fields.array("architectures"));
+  if (names->empty() || !names->front().is_string()) {
+    return Error{.what = "config.json names no architecture", .where = checkpoint.path.string(),
+                 .expected = "\"architectures\": [\"…ForCausalLM\"]"};
+  }
+  return std::string(names->front().get_string());
+}
+
+Result<const ModelEntry*> find_entry(const files::Checkpoint& checkpoint) {
+  const std::string architecture = TRY(published_architecture(checkpoint));
+  std::string known;
+  for (const Row& row : kRows) {
+    if (reads(row, checkpoint.dialect, architecture)) return &row.entry();
+    const bool hugging_face = checkpoint.dialect == Dialect::kHuggingFace;
+    known += (known.empty() ? "" : " ") + std::string(hugging_face ? row.hugging_face : row.gguf);
+  }
+  return Error{.kind = ErrorKind::kUnsupported,
+               .what = "architecture '" + architecture + "' is not supported",
+               .where = checkpoint.path.string(),
+               .expected = "one of: " + known};
+}
+
+std::vector<std::string> registered_architectures() {
+  std::vector<std::string> ids;
+  for (const Row& row : kRows) ids.emplace_back(row.id);
+  return ids;
+}
+
+Result<LoadPlan> plan_model(const files::Checkpoint& checkpoint, const ops::Ops& ops) {
+  const ModelEntry* entry = TRY(find_entry(checkpoint));
+  return entry->plan(checkpoint, ops);
+}
+
+Result<std::unique_ptr<Model>> load_model(const files::Checkpoint& checkpoint, ops::Ops& ops,
+                                          const Progress& progress) {
+  const ModelEntry* entry = TRY(find_entry(checkpoint));
+  return entry->load(checkpoint, ops, progress);
+}
+
+}  // namespace maestrale::models

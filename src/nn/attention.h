@@ -1,0 +1,55 @@
+// SelfAttention: grouped-query attention with rotary positions. What single families add stands in the options.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "nn/loader.h"
+#include "nn/rope.h"
+#include "nn/workspace.h"
+#include "ops/ops.h"
+
+namespace maestrale::nn {
+
+// Mistral's attention temperature: queries at position p are multiplied by 1 + beta · ln(1 + floor(p / length)).
+struct QueryTemperature {
+  double beta = 0;
+  double length = 0;
+  float at(std::int32_t position) const;
+};
+
+struct AttentionBlockOptions {
+  std::int64_t hidden_size = 0;
+  int heads = 0, kv_heads = 0, head_size = 0;
+  float eps = 0;
+  bool qkv_bias = false;      // Qwen2
+  bool head_norm = false;     // Qwen3: RMSNorm of every query and key head before the rotation
+  std::int64_t window = 0;    // keys visible to a query; 0: all
+  RopeOptions rope;
+  std::optional<QueryTemperature> temperature;
+};
+
+class SelfAttention {
+ public:
+  static Result<SelfAttention> load(WeightLoader& loader, int layer, const AttentionBlockOptions& options);
+
+  // residual[rows, hidden] += output(attention(x[rows, hidden])).
+  void forward(ops::Ops& ops, const float* x, const ops::BatchRows& rows, ops::KvCache& cache, Workspace workspace,
+               float* residual) const;
+  static std::size_t workspace_bytes(const AttentionBlockOptions& options, std::int64_t rows);
+
+ private:
+  struct Buffers {
+    float *q, *k, *v, *out, *row_scale;
+  };
+  static Buffers carve(const AttentionBlockOptions& options, std::int64_t rows, Workspace& workspace);
+  void rotate(ops::Ops& ops, const Buffers& buffers, const ops::BatchRows& rows) const;
+
+  AttentionBlockOptions options_;
+  int layer_ = 0;
+  ops::Weight q_, k_, v_, output_;
+  std::vector<float> q_bias_, k_bias_, v_bias_, q_norm_, k_norm_, frequencies_;
+};
+
+}  // namespace maestrale::nn

@@ -1,0 +1,54 @@
+// DenseDecoder: embedding, layers of attention and gated MLP with pre-norms, final norm and head. Models of the
+// Llama form are this block with their own options.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "nn/attention.h"
+#include "nn/loader.h"
+#include "nn/mlp.h"
+#include "nn/workspace.h"
+#include "ops/ops.h"
+
+namespace maestrale::nn {
+
+struct DenseDecoderOptions {
+  std::int64_t vocabulary = 0;
+  std::int64_t ffn_size = 0;
+  bool tied_head = false;
+  std::vector<AttentionBlockOptions> layers;  // one per layer; all of one hidden size and eps
+
+  std::int64_t hidden_size() const { return layers.front().hidden_size; }
+  float eps() const { return layers.front().eps; }
+};
+
+class DenseDecoder {
+ public:
+  static Result<DenseDecoder> load(WeightLoader& loader, const DenseDecoderOptions& options);
+
+  // logits[logit_rows.size(), vocabulary] of the named rows.
+  void forward(ops::Ops& ops, std::span<const std::int32_t> tokens, const ops::BatchRows& rows,
+               std::span<const std::int32_t> logit_rows, ops::KvCache& cache, Workspace workspace,
+               float* logits) const;
+  static std::size_t workspace_bytes(const DenseDecoderOptions& options, std::int64_t rows);
+
+ private:
+  struct Layer {
+    std::vector<float> attention_norm, ffn_norm;
+    SelfAttention attention;
+    GatedMlp mlp;
+  };
+  DenseDecoderOptions options_;
+  TensorView embedding_;
+  std::vector<float> embedding_values_;  // only where the file's table cannot be read row by row
+  std::vector<Layer> layers_;
+  std::vector<float> norm_;
+  ops::Weight head_;
+};
+
+// Parameters of the whole decoder, a tied matrix counted once.
+std::int64_t parameter_count(const DenseDecoderOptions& options);
+
+}  // namespace maestrale::nn

@@ -1,0 +1,165 @@
+#include "nn/loader.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "nn/names.h"
+
+namespace maestrale::nn {
+namespace {
+
+std::vector<float> to_floats(const TensorView& tensor) {
+  std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
+  traits(tensor.dtype).dequantise(tensor.data.data(), values.data(), tensor.elements());
+  return values;
+}
+
+// Companions of a matrix: FP8 scales and statistics of the quantiser that we do not need.
+constexpr std::array kScaleSuffixes = {"weight_scale_inv", "weight_scale", "qscale_weight"};
+constexpr std::array kIgnoredSuffixes = {"activation_scale", "input_scale", "qscale_act"};
+
+bool is_companion(std::string_view name) {
+  const auto ends = [name](const char* suffix) { return name.ends_with(suffix); };
+  return std::any_of(kScaleSuffixes.begin(), kScaleSuffixes.end(), ends) ||
+         std::any_of(kIgnoredSuffixes.begin(), kIgnoredSuffixes.end(), ends);
+}
+
+}  // namespace
+
+WeightLoader::WeightLoader(const files::Checkpoint& checkpoint, ops::Ops& ops, Progress progress)
+    : checkpoint_(checkpoint), ops_(ops), progress_(std::move(progress)), prefix_(text_prefix(checkpoint)) {}
+
+std::string WeightLoader::name(std::string_view canonical, std::string_view suffix) const {
+  return published_name(checkpoint_.dialect, prefix_, canonical, suffix);
+}
+
+bool WeightLoader::has(std::string_view canonical, std::string_view suffix) const {
+  return checkpoint_.find(name(canonical, suffix)) != nullptr;
+}
+
+Result<const TensorView*> WeightLoader::claim(std::string_view canonical, std::string_view suffix) {
+  const std::string published = name(canonical, suffix);
+  const TensorView* tensor = checkpoint_.find(published);
+  if (tensor == nullptr) {
+    return Error{.what = "tensor '" + published + "' is missing", .where = checkpoint_.path.string()};
+  }
+  claimed_.insert(published);
+  return tensor;
+}
+
+Status WeightLoader::expect_shape(const TensorView& tensor, std::span<const std::int64_t> shape) const {
+  if (std::equal(tensor.shape.begin(), tensor.shape.end(), shape.begin(), shape.end())) return {};
+  return Error{.what = "tensor '" + tensor.name + "' has the wrong shape",
+               .where = checkpoint_.path.string(),
+               .expected = shape_text(shape),
+               .found = shape_text(tensor.shape),
+               .hint = "the configuration and the weights do not belong together"};
+}
+
+// Scales that stand beside a matrix of bare codes: FP8 (per 128×128 block or per tensor) and llama2.c's int8
+// (per group along the row). Empty for every type that carries its own.
+Result<std::vector<float>> WeightLoader::block_scales(std::string_view canonical, const TensorView& matrix,
+                                                      ops::BlockScales& scales) {
+  if (const TensorView* group = checkpoint_.find(matrix.name + ".scale"); group != nullptr) {
+    claimed_.insert(group->name);
+    scales = {.values = {}, .block_rows = 1, .block_columns = matrix.elements() / std::max<std::int64_t>(group->elements(), 1)};
+    return to_floats(*group);
+  }
+  if (traits(matrix.dtype).name != "f8_e4m3") return std::vector<float>();
+  for (const char* suffix : kIgnoredSuffixes) {
+    if (has(canonical, suffix)) TRY(claim(canonical, suffix));
+  }
+  for (const char* suffix : kScaleSuffixes) {
+    if (!has(canonical, suffix)) continue;
+    const TensorView* tensor = TRY(claim(canonical, suffix));
+    if (traits(tensor->dtype).dequantise == nullptr) break;
+    scales = {.values = {}, .block_rows = matrix.rows(), .block_columns = matrix.columns()};
+    if (tensor->elements() == 1) return to_floats(*tensor);
+    constexpr std::int64_t kBlock = 128;
+    TRY(expect_shape(*tensor, std::array{(matrix.rows() + kBlock - 1) / kBlock,
+                                         (matrix.columns() + kBlock - 1) / kBlock}));
+    scales.block_rows = scales.block_columns = kBlock;
+    return to_floats(*tensor);
+  }
+  return Error{.what = "tensor '" + matrix.name + "' is FP8 but has no scale beside it",
+               .where = checkpoint_.path.string(),
+               .expected = name(canonical, kScaleSuffixes[0])};
+}
+
+Result<ops::Weight> WeightLoader::matrix(std::string_view canonical, std::int64_t rows, std::int64_t columns) {
+  const TensorView* tensor = TRY(claim(canonical, "weight"));
+  TRY(expect_shape(*tensor, std::array{rows, columns}));
+  ops::BlockScales scales;
+  const std::vector<float> scale_values = TRY(block_scales(canonical, *tensor, scales));
+  scales.values = scale_values;
+  ops::Weight weight = TRY(ops_.pack(*tensor, scales));
+  checkpoint_.release(*tensor);
+  bytes_done_ += tensor->data.size();
+  if (progress_) progress_(static_cast<double>(bytes_done_) / static_cast<double>(checkpoint_.file_bytes() + 1));
+  return weight;
+}
+
+Result<std::vector<float>> WeightLoader::vector(std::string_view canonical, std::int64_t n, std::string_view suffix) {
+  const TensorView* tensor = TRY(claim(canonical, suffix));
+  TRY(expect_shape(*tensor, std::array{n}));
+  if (traits(tensor->dtype).dequantise == nullptr || traits(tensor->dtype).block_elements != 1) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "tensor '" + tensor->name + "' is a vector of type " + std::string(traits(tensor->dtype).name),
+                 .where = checkpoint_.path.string(),
+                 .expected = "f32, f16 or bf16"};
+  }
+  return to_floats(*tensor);
+}
+
+Result<TensorView> WeightLoader::table(std::string_view canonical, std::int64_t rows, std::int64_t columns,
+                                       std::vector<float>& storage) {
+  const TensorView* tensor = TRY(claim(canonical, "weight"));
+  TRY(expect_shape(*tensor, std::array{rows, columns}));
+  ops::BlockScales scales;
+  const std::vector<float> values = TRY(block_scales(canonical, *tensor, scales));
+  if (values.empty() && traits(tensor->dtype).dequantise != nullptr) return *tensor;
+  if (values.empty()) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "the embedding table '" + tensor->name + "' is of type " +
+                         std::string(traits(tensor->dtype).name),
+                 .where = checkpoint_.path.string(),
+                 .hint = "convert it to f16 or q8_0"};
+  }
+  storage.resize(static_cast<std::size_t>(tensor->elements()));
+  scales.values = values;
+  ops::expand_scaled(*tensor, scales, storage.data());
+  return TensorView{.name = tensor->name,
+                    .dtype = DType::kF32,
+                    .shape = tensor->shape,
+                    .data = std::as_bytes(std::span<const float>(storage))};
+}
+
+Status WeightLoader::finish() const {
+  std::string names;
+  int unclaimed = 0;
+  for (const TensorView& tensor : checkpoint_.tensors) {
+    if (claimed_.contains(tensor.name) || is_outside_text_model(tensor.name)) continue;
+    if (++unclaimed <= 3) names += (names.empty() ? "" : ", ") + tensor.name;
+  }
+  if (unclaimed == 0) return {};
+  return Error{.kind = ErrorKind::kUnsupported,
+               .what = std::to_string(unclaimed) + " tensors that this architecture does not use",
+               .where = checkpoint_.path.string(),
+               .found = names + (unclaimed > 3 ? ", …" : ""),
+               .hint = "the file may be of another or newer architecture than its configuration says"};
+}
+
+Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, const ops::Ops& ops, bool tied_head) {
+  const std::string embedding = published_name(checkpoint.dialect, text_prefix(checkpoint), "token_embd", "weight");
+  std::size_t bytes = 0;
+  for (const TensorView& tensor : checkpoint.tensors) {
+    if (tensor.shape.size() != 2 || is_companion(tensor.name) || is_outside_text_model(tensor.name)) continue;
+    if (tensor.name.ends_with(".scale") || (tensor.name == embedding && !tied_head)) continue;
+    bytes += TRY(ops.packed_bytes(tensor.dtype, tensor.rows(), tensor.columns()));
+  }
+  return bytes;
+}
+
+}  // namespace maestrale::nn

@@ -1,0 +1,57 @@
+// WeightLoader: blocks ask for tensors by canonical name; shapes are checked, matrices packed for the device,
+// and a tensor that nobody asked for is an error.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "base/result.h"
+#include "files/checkpoint.h"
+#include "ops/ops.h"
+
+namespace maestrale::nn {
+
+class WeightLoader {
+ public:
+  using Progress = std::function<void(double fraction)>;
+
+  WeightLoader(const files::Checkpoint& checkpoint, ops::Ops& ops, Progress progress);
+
+  bool has(std::string_view canonical, std::string_view suffix = "weight") const;
+  // Packs [rows, columns]; FP8 scales beside it are found and applied.
+  Result<ops::Weight> matrix(std::string_view canonical, std::int64_t rows, std::int64_t columns);
+  // A vector of n values as f32.
+  Result<std::vector<float>> vector(std::string_view canonical, std::int64_t n, std::string_view suffix = "weight");
+  // The embedding table, left where it is in the mapped file. Where its rows cannot be read alone (codes with
+  // scales elsewhere) it is expanded into `storage` and the view points there.
+  Result<TensorView> table(std::string_view canonical, std::int64_t rows, std::int64_t columns,
+                           std::vector<float>& storage);
+  // A tensor that the model's configuration has read already, by its published name.
+  void claim_exact(std::string_view published) { claimed_.insert(std::string(published)); }
+  // Every tensor claimed? Names the first ones that were not.
+  Status finish() const;
+
+ private:
+  Result<const TensorView*> claim(std::string_view canonical, std::string_view suffix);
+  Status expect_shape(const TensorView& tensor, std::span<const std::int64_t> shape) const;
+  Result<std::vector<float>> block_scales(std::string_view canonical, const TensorView& matrix,
+                                          ops::BlockScales& scales);
+  std::string name(std::string_view canonical, std::string_view suffix) const;
+
+  const files::Checkpoint& checkpoint_;
+  ops::Ops& ops_;
+  Progress progress_;
+  std::string prefix_;
+  std::unordered_set<std::string> claimed_;
+  std::uint64_t bytes_done_ = 0;
+};
+
+// The same walk without a device: how many bytes the packed matrices will take. Every 2-D tensor of the text
+// model counts once, the embedding table only where it is also the output head.
+Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, const ops::Ops& ops, bool tied_head);
+
+}  // namespace maestrale::nn

@@ -1,0 +1,36 @@
+#include "nn/mlp.h"
+
+#include <array>
+#include <string>
+
+namespace maestrale::nn {
+
+Result<GatedMlp> GatedMlp::load(WeightLoader& loader, int layer, std::int64_t hidden_size, std::int64_t ffn_size) {
+  GatedMlp block;
+  const std::string prefix = "blk." + std::to_string(layer) + ".ffn_";
+  block.gate_ = TRY(loader.matrix(prefix + "gate", ffn_size, hidden_size));
+  block.up_ = TRY(loader.matrix(prefix + "up", ffn_size, hidden_size));
+  block.down_ = TRY(loader.matrix(prefix + "down", hidden_size, ffn_size));
+  return block;
+}
+
+std::size_t GatedMlp::workspace_bytes(std::int64_t ffn_size, std::int64_t rows) {
+  Workspace counting;
+  counting.floats(rows * ffn_size);
+  counting.floats(rows * ffn_size);
+  return counting.used();
+}
+
+void GatedMlp::forward(ops::Ops& ops, const float* x, std::int64_t rows, Workspace workspace, float* residual) const {
+  const std::int64_t width = gate_.rows;
+  float* gate = workspace.floats(rows * width);
+  float* up = workspace.floats(rows * width);
+  const std::array in = {ops::Projection{&gate_, gate, width, nullptr, nullptr},
+                         ops::Projection{&up_, up, width, nullptr, nullptr}};
+  ops.linear(x, rows, gate_.columns, in);
+  ops.silu_multiply(gate, up, rows, width, gate);
+  const std::array out = {ops::Projection{&down_, residual, down_.rows, nullptr, residual}};
+  ops.linear(gate, rows, width, out);
+}
+
+}  // namespace maestrale::nn

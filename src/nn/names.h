@@ -1,0 +1,23 @@
+// Canonical tensor names and what each dialect of checkpoint calls them. Canonical names are GGUF's without
+// ".weight": "token_embd", "blk.3.attn_q", "blk.3.ffn_gate", "output_norm", "output".
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "files/checkpoint.h"
+
+namespace maestrale::nn {
+
+// "blk.3.attn_q" + "weight" -> "model.layers.3.self_attn.q_proj.weight" (Hugging Face, with `prefix` in place of
+// "model."), "layers.3.attention.wq.weight" (Mistral, llama2.c), "blk.3.attn_q.weight" (GGUF).
+std::string published_name(files::Dialect dialect, std::string_view prefix, std::string_view canonical,
+                           std::string_view suffix);
+
+// What Hugging Face files put before "embed_tokens": "model.", "language_model.model.", "model.language_model.", "".
+std::string text_prefix(const files::Checkpoint& checkpoint);
+
+// Tensors that a text model may leave unclaimed: vision and audio towers, stored rotary tables.
+bool is_outside_text_model(std::string_view name);
+
+}  // namespace maestrale::nn
