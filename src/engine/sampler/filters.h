@@ -4,15 +4,21 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
+#include "engine/sampler/params.h"
 #include "engine/sampler/sample.h"
 
 namespace maestrale::engine {
 
-double total_weight(const SamplerWorkspace& workspace);
-void keep_top_k(SamplerWorkspace& workspace, std::int64_t k);
-void keep_typical(SamplerWorkspace& workspace, double mass);
-void keep_top_p(SamplerWorkspace& workspace, double mass);
-void keep_min_p(SamplerWorkspace& workspace, double share);
+struct ScaledLogits {
+  std::span<const float> logits;
+  float best = 0;  // the largest logit
+  float inverse_temperature = 1;
+};
+
+// Runs all four stages over the vocabulary; workspace.weights holds its exponentials. The candidates that
+// remain are in workspace.candidates.
+void run_filters(const ScaledLogits& scaled, const SamplingParams& params, SamplerWorkspace& workspace);
 
 }  // namespace maestrale::engine

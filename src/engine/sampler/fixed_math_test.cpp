@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace maestrale::engine {
 namespace {
@@ -24,6 +26,19 @@ TEST(FixedMath, LogStaysWithinItsBound) {
     EXPECT_NEAR(log_of_positive(x), std::log(x), 2e-15 * std::max(1.0, std::abs(std::log(x)))) << x;
   }
   EXPECT_EQ(log_of_positive(1.0), 0.0);
+}
+
+TEST(FixedMath, SumsAndExponentialsOfAnyLength) {
+  for (std::size_t size = 1; size < 80; ++size) {
+    std::vector<float> logits(size);
+    for (std::size_t i = 0; i < size; ++i) logits[i] = static_cast<float>(i % 7) * 0.5f;
+    std::vector<float> weights(size);
+    exponentials(logits, 3.0f, 0.5f, weights);
+    double exact = 0.0;
+    for (const float logit : logits) exact += std::exp((static_cast<double>(logit) - 3.0) * 0.5);
+    EXPECT_NEAR(sum_of(weights), exact, exact * 1e-6) << size;
+    EXPECT_EQ(weights.back(), exp_of_nonpositive((logits.back() - 3.0f) * 0.5f));
+  }
 }
 
 }  // namespace

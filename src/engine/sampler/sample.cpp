@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
@@ -17,53 +16,37 @@ namespace {
 using Candidate = SamplerWorkspace::Candidate;
 using text::TokenId;
 
-constexpr std::size_t kLanes =
-    8;  // independent chains, so that the passes over the vocabulary are not latency-bound
+constexpr float kLargest = std::numeric_limits<float>::max();
+
+Error broken_logit(std::span<const float> logits) {
+  const auto first =
+      std::find_if(logits.begin(), logits.end(), [](float logit) { return !(logit <= kLargest); });
+  return Error{.what = "the model computed a logit that is not a finite number",
+               .where = fmt::format("token {}", first - logits.begin()),
+               .found = fmt::format("{}", *first),
+               .hint = "the weights may be damaged"};
+}
 
 Result<float> largest_logit(std::span<const float> logits) {
   if (logits.empty()) return Error{.what = "no logits to sample from", .where = "sampler"};
-  std::array<float, kLanes> best;
-  best.fill(-std::numeric_limits<float>::infinity());
-  std::array<int, kLanes> broken{};
+  const Float4 finite = broadcast4(kLargest);
+  Float4 best = broadcast4(-std::numeric_limits<float>::infinity());
+  Bits4 sound = ~Bits4{};
   std::size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const float logit = logits[i + lane];
-      broken[lane] |= static_cast<int>(!(logit <= std::numeric_limits<float>::max()));
-      best[lane] = logit > best[lane] ? logit : best[lane];
-    }
+  for (; i + 4 <= logits.size(); i += 4) {
+    const Float4 lanes = load4(&logits[i]);
+    sound &= lanes <= finite;
+    best = select4(lanes > best, lanes, best);
   }
+  bool all_sound = (sound[0] & sound[1] & sound[2] & sound[3]) != 0;
+  float result = std::max(std::max(best[0], best[1]), std::max(best[2], best[3]));
   for (; i < logits.size(); ++i) {
-    broken[0] |= static_cast<int>(!(logits[i] <= std::numeric_limits<float>::max()));
-    best[0] = logits[i] > best[0] ? logits[i] : best[0];
+    all_sound = all_sound && logits[i] <= kLargest;
+    result = logits[i] > result ? logits[i] : result;
   }
-  if (std::any_of(broken.begin(), broken.end(), [](int flag) { return flag != 0; })) {
-    const auto first = std::find_if(logits.begin(), logits.end(), [](float logit) {
-      return !(logit <= std::numeric_limits<float>::max());
-    });
-    return Error{.what = "the model computed a logit that is not a finite number",
-                 .where = fmt::format("token {}", first - logits.begin()),
-                 .found = fmt::format("{}", *first),
-                 .hint = "the weights may be damaged"};
-  }
-  const float result = *std::max_element(best.begin(), best.end());
+  if (!all_sound) return broken_logit(logits);
   if (std::isinf(result)) return Error{.what = "every token is forbidden", .where = "sampler"};
   return result;
-}
-
-double log_normaliser(std::span<const float> logits, float best) {
-  std::array<double, kLanes> sums{};
-  std::size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    std::array<float, kLanes> weights;
-    for (std::size_t lane = 0; lane < kLanes; ++lane)
-      weights[lane] = exp_of_nonpositive(logits[i + lane] - best);
-    for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += static_cast<double>(weights[lane]);
-  }
-  for (; i < logits.size(); ++i) sums[0] += static_cast<double>(exp_of_nonpositive(logits[i] - best));
-  double sum = 0.0;
-  for (const double part : sums) sum += part;
-  return static_cast<double>(best) + log_of_positive(sum);
 }
 
 std::vector<TokenLogprob> likeliest(std::span<const float> logits, std::int64_t count, double normaliser) {
@@ -135,17 +118,41 @@ Result<std::span<const float>> adjusted_logits(std::span<const float> logits,
   return std::span<const float>(workspace.logits);
 }
 
-TokenId draw(const SamplerWorkspace& workspace, double random) {
-  const double target = random * total_weight(workspace);
+// The token where the running sum of weights first exceeds `random` times their total, by ascending token.
+TokenId draw_candidate(const std::vector<Candidate>& candidates, double random) {
+  double total = 0.0;
+  for (const Candidate& candidate : candidates) total += static_cast<double>(candidate.weight);
   double reached = 0.0;
   TokenId chosen = -1;
-  for (const Candidate& candidate : workspace.candidates) {
+  for (const Candidate& candidate : candidates) {
     if (candidate.weight <= 0.0f) continue;
     chosen = candidate.token;  // rounding may leave the target just above the sum: the last one is right then
     reached += static_cast<double>(candidate.weight);
-    if (reached > target) break;
+    if (reached > random * total) break;
   }
   return chosen;
+}
+
+TokenId draw_from_all(std::span<const float> weights, double random) {
+  const double target = random * sum_of(weights);
+  double reached = 0.0;
+  std::size_t block = 0;
+  std::size_t chosen = 0;
+  for (; block < weights.size(); block += kSumBlock) {
+    const double mass = sum_of(weights.subspan(block, std::min(kSumBlock, weights.size() - block)));
+    if (mass > 0.0) chosen = block;
+    if (reached + mass > target) break;
+    reached += mass;
+  }
+  const std::size_t end = std::min(chosen + kSumBlock, weights.size());
+  TokenId token = -1;
+  for (std::size_t i = chosen; i < end; ++i) {
+    if (weights[i] <= 0.0f) continue;
+    token = static_cast<TokenId>(i);
+    reached += static_cast<double>(weights[i]);
+    if (reached > target) break;
+  }
+  return token;
 }
 
 TokenId choose(std::span<const float> logits, float best, const SamplingParams& params,
@@ -153,20 +160,25 @@ TokenId choose(std::span<const float> logits, float best, const SamplingParams& 
   if (params.temperature == 0.0) {
     return static_cast<TokenId>(std::find(logits.begin(), logits.end(), best) - logits.begin());
   }
-  const double inverse = 1.0 / params.temperature;
-  auto& candidates = workspace.candidates;
-  candidates.resize(logits.size());
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const double distance =
-        std::max((static_cast<double>(logits[i]) - static_cast<double>(best)) * inverse, -1e30);
-    const float scaled = static_cast<float>(distance);
-    candidates[i] = {static_cast<TokenId>(i), scaled, exp_of_nonpositive(scaled), 0.0f};
+  const auto inverse = static_cast<float>(std::min(1.0 / params.temperature, 1e30));
+  workspace.weights.resize(logits.size());
+  exponentials(logits, best, inverse, workspace.weights);
+  const double random = uniform(params.seed, 0, position);
+  const bool narrowed =
+      params.top_k > 0 || params.typical_p < 1.0 || params.top_p < 1.0 || params.min_p > 0.0;
+  if (!narrowed) return draw_from_all(workspace.weights, random);
+  run_filters({logits, best, inverse}, params, workspace);
+  return draw_candidate(workspace.candidates, random);
+}
+
+// Log of the sum of e^logit. Takes the weights that were just computed where they are the same.
+double log_normaliser(std::span<const float> logits, float best, bool weights_are_current,
+                      SamplerWorkspace& workspace) {
+  if (!weights_are_current) {
+    workspace.weights.resize(logits.size());
+    exponentials(logits, best, 1.0f, workspace.weights);
   }
-  keep_top_k(workspace, params.top_k);
-  keep_typical(workspace, params.typical_p);
-  keep_top_p(workspace, params.top_p);
-  keep_min_p(workspace, params.min_p);
-  return draw(workspace, uniform(params.seed, 0, position));
+  return static_cast<double>(best) + log_of_positive(sum_of(workspace.weights));
 }
 
 }  // namespace
@@ -176,9 +188,11 @@ Result<Sample> sample_token(std::span<const float> logits, std::span<const Token
                             SamplerWorkspace& workspace) {
   const float raw_best = TRY(largest_logit(logits));
   const auto adjusted = TRY(adjusted_logits(logits, history, params, workspace));
-  const float best = adjusted.data() == logits.data() ? raw_best : TRY(largest_logit(adjusted));
+  const bool untouched = adjusted.data() == logits.data();
+  const float best = untouched ? raw_best : TRY(largest_logit(adjusted));
   const TokenId token = choose(adjusted, best, params, position, workspace);
-  const double normaliser = log_normaliser(logits, raw_best);
+  const double normaliser =
+      log_normaliser(logits, raw_best, untouched && params.temperature == 1.0, workspace);
   const double logprob = static_cast<double>(logits[static_cast<std::size_t>(token)]) - normaliser;
   return Sample{token, static_cast<float>(logprob), likeliest(logits, params.logprobs, normaliser)};
 }

@@ -30,11 +30,12 @@ class SamplerWorkspace {
  public:
   struct Candidate {
     text::TokenId token;
-    float scaled;  // (logit - largest logit) / temperature, at most 0
-    float weight;  // e^scaled
-    float key;     // what the current filter orders by, ascending
+    float distance;  // (largest logit - logit) / temperature, at least 0
+    float weight;    // e^-distance
+    float key;       // what the current stage orders by, ascending
   };
-  std::vector<float> logits;
+  std::vector<float> logits;          // after bias and penalties
+  std::vector<float> weights;         // [vocabulary]
   std::vector<Candidate> candidates;  // ascending token id
   std::vector<Candidate> boundary;
   std::vector<text::TokenId> recent;
