@@ -186,18 +186,19 @@ def check_nolint(house):
 
 
 def registry_rows(house):
+    """[(id, file)]: a row may name its file after its id, MODEL(id, file, "…"); without one the id is the file."""
     path = house.root / "src/models/registry.def"
     if not path.exists():
         return None
     code = re.sub(r"//[^\n]*", "", path.read_text())
-    return re.findall(r'^\s*MODEL\(\s*(\w+)\s*,\s*"?(\w+)"?', code, re.MULTILINE)
+    rows = re.findall(r'^\s*MODEL\(\s*(\w+)\s*,\s*(\w*)', code, re.MULTILINE)
+    return [(identifier, file or identifier) for identifier, file in rows]
 
 
 def check_registry(house):
     rows = registry_rows(house)
     if rows is None:
         return
-    files = {file for _, file in rows}
     for identifier, file in rows:
         if not (house.root / f"src/models/{file}.cpp").exists():
             yield f"src/models/registry.def: {identifier} names src/models/{file}.cpp, which does not exist"
@@ -209,9 +210,9 @@ def check_registry(house):
         for identifier in sorted(set(documented) - {identifier for identifier, _ in rows}):
             yield f"docs/models.md: `{identifier}` is not in src/models/registry.def"
     for name in house.cpp("src/models/"):
-        stem = Path(name).stem
-        if name.endswith(".cpp") and "MAESTRALE_MODEL" in house.text(name) and stem not in files:
-            yield f"{name}: defines an architecture that src/models/registry.def does not name"
+        for entry in re.findall(r"^const ModelEntry& (\w+)_entry\(\)", house.source(name).code, re.MULTILINE):
+            if name.endswith(".cpp") and entry not in {identifier for identifier, _ in rows}:
+                yield f"{name}: defines {entry}_entry(), which src/models/registry.def does not name"
 
 
 def check_docs(house):

@@ -149,11 +149,12 @@ class Registry(HouseTest):
         self.expect("registry")
 
     def test_rows_files_and_documents_agree(self):
-        self.write("src/models/registry.def", 'MODEL(llama, llama, "llama", "LlamaForCausalLM")\n'
+        self.write("src/models/registry.def", 'MODEL(llama, "llama", "LlamaForCausalLM")\n'
                                               'MODEL(grok1, grok, "grok", "Grok1ModelForCausalLM")\n')
-        self.write("src/models/llama.cpp", "int llama;\n")
+        self.write("src/models/llama.cpp", "const ModelEntry& llama_entry() {\n}\nconst ModelEntry& lost_entry() {\n}\n")
         self.write("docs/models.md", "| id | name |\n|---|---|\n| `llama` | Llama |\n| `ghost` | Ghost |\n")
-        self.expect("registry", "src/models/grok.cpp", "no row for `grok1`", "`ghost` is not in")
+        self.expect("registry", "src/models/grok.cpp", "no row for `grok1`", "`ghost` is not in",
+                    "defines lost_entry()")
 
 
 class Documents(HouseTest):
