@@ -1,0 +1,44 @@
+// KernelTable: the inner loops of one instruction set, as plain function pointers. Every table gives the same
+// bits for the same input. Freestanding: included by the files of one instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/attention_tile.h"
+#include "kernels/float_layout.h"
+#include "kernels/panel_layout.h"
+
+namespace maestrale::kernels {
+
+struct KernelTable {
+  const char* name;  // "ref", "avx2", "avx512"
+
+  // --- quantised weights (quantised_*.h) ---
+  // One row of activations to int8: `out` holds activation_bytes(columns), 64-byte aligned; columns % 32 ==
+  // 0.
+  void (*quantise_row)(const float* x, std::int64_t columns, std::byte* out);
+  // out[m * out_stride + row] = (panels · activations[m])[row] for rows [0, row_limit) of the given panels.
+  // panels: panel_count * panel_bytes(layout, columns), 64-byte aligned, row_limit in (16 (count - 1), 16
+  // count]. activations: activation_count quantised rows, one after the other. scratch: matmul_scratch_bytes
+  // of the calling thread, 64-byte aligned.
+  void (*matmul)(const PanelLayout* layout, const std::byte* panels, std::int64_t panel_count,
+                 std::int64_t columns, const std::byte* activations, std::int64_t activation_count,
+                 float* out, std::int64_t out_stride, std::int64_t row_limit, std::byte* scratch);
+  std::size_t matmul_scratch_bytes;
+
+  // --- floating-point weights (float_matmul.h) ---
+  // As matmul, with panels of float_panel_bytes(layout, columns) and activations x[rows][columns].
+  void (*matmul_float)(const FloatLayout& layout, const std::byte* panels, std::int64_t panel_count,
+                       std::int64_t columns, const float* x, std::int64_t rows, float* out,
+                       std::int64_t out_stride, std::int64_t row_limit);
+
+  // --- one row (elementwise.h) ---
+  void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t n, float* out);
+  void (*silu_multiply)(const float* gate, const float* up, std::int64_t n, float* out);
+
+  // --- attention (attention.h) ---
+  void (*attend)(const AttentionTile& tile);
+};
+
+}  // namespace maestrale::kernels

@@ -1,0 +1,29 @@
+// Fills a KernelTable with the kernels of one vector set V (simd/*.h). Every function here and below is a
+// template over V, so that code compiled with one set's flags can never be linked into another's.
+// Freestanding.
+#pragma once
+
+#include "kernels/attention.h"
+#include "kernels/elementwise.h"
+#include "kernels/float_matmul.h"
+#include "kernels/kernel_table.h"
+#include "kernels/quantised_matmul.h"
+#include "kernels/quantised_rows.h"
+
+namespace maestrale::kernels {
+
+template <class V>
+constexpr KernelTable make_table() {
+  KernelTable table{};
+  table.name = V::kName;
+  table.quantise_row = quantise_row<V>;
+  table.matmul = matmul<V>;
+  table.matmul_scratch_bytes = matmul_scratch_bytes<V>();
+  table.matmul_float = matmul_float<V>;
+  table.rms_norm = rms_norm<V>;
+  table.silu_multiply = silu_multiply<V>;
+  table.attend = attend<V>;
+  return table;
+}
+
+}  // namespace maestrale::kernels

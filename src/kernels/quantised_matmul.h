@@ -1,0 +1,342 @@
+// Quantised panels times int8 activations. Every output is one chain over the blocks of 32 columns in order:
+//   acc = fma(float(dot) * scale, a, acc), then with minimums acc = fma(minimum, A, acc);
+//   two scales per block: t = float(dot0) * scale0, t = fma(float(dot1), scale1, t), acc = fma(t, a, acc);
+// a and A are the activation block's scale and sum, the dots are exact. The direct kernel (few activations)
+// and the tiled one run this same chain, so the number of activations never changes a bit. Freestanding.
+#pragma once
+
+#include "kernels/activation_block.h"
+#include "kernels/kernel_table.h"
+#include "kernels/quantised_kinds.h"
+
+namespace maestrale::kernels {
+
+struct MatmulArgs {
+  const PanelLayout* layout;
+  const std::uint8_t* panels;
+  std::int64_t panel_count;
+  std::int64_t panel_bytes;
+  std::int64_t blocks;  // of 32 columns in a row
+  const ActivationBlock* activations;
+  std::int64_t activation_count;
+  std::int64_t activation_stride;  // blocks
+  float* out;
+  std::int64_t out_stride;
+  std::int64_t row_limit;
+  std::uint8_t* scratch;
+};
+
+template <class V>
+[[gnu::always_inline]] inline void store_rows(float* out, typename V::F32 rows, std::int64_t limit) {
+  if (limit >= kPanelRows) {
+    V::store(out, rows);
+  } else if (limit > 0) {
+    V::store_part(out, rows, static_cast<int>(limit));
+  }
+}
+
+// What a dot product begins from, so that codes with kOffset added give the product of the values.
+template <class V, int kOffset, int kChain>
+[[gnu::always_inline]] inline typename V::I32 dot_origin(std::int32_t offset_128) {
+  static_assert(kOffset == 0 || 128 % kOffset == 0);
+  if constexpr (kOffset == 0 || (kChain == 0 && !V::kByteDot)) return V::izero();
+  constexpr int kShift = kOffset == 128  ? 0
+                         : kOffset == 64 ? 1
+                         : kOffset == 32 ? 2
+                         : kOffset == 16 ? 3
+                         : kOffset == 8  ? 4
+                                         : 5;
+  return V::template shift_right<kShift>(V::ibroadcast(offset_128));
+}
+
+// One link of the chain, from the dots of one block.
+template <class V, class Scales>
+[[gnu::always_inline]] inline typename V::F32 scaled(const typename V::I32 (&dots)[2], typename V::F32 scale0,
+                                                     typename V::F32 scale1) {
+  const typename V::F32 first = V::mul(V::to_f32(dots[0]), scale0);
+  return Scales::kHalves == 1 ? first : V::fma(V::to_f32(dots[1]), scale1, first);
+}
+
+// --- few activations: straight from the panel ---
+
+template <class V, class K, int kCount>
+[[gnu::always_inline]] inline void direct_block(const std::uint8_t* codes,
+                                                const typename K::Scales::template Reader<V>& reader,
+                                                int block, typename V::U8 table, const ActivationBlock* x,
+                                                std::int64_t x_stride, typename V::F32 (&acc)[kCount]) {
+  using Codes = typename K::Codes;
+  using Scales = typename K::Scales;
+  constexpr int kHalves = Scales::kHalves;
+  typename V::Dot dots[kCount][kHalves];
+  for (int i = 0; i < kCount; ++i) {
+    for (int half = 0; half < kHalves; ++half) {
+      const std::int32_t offset = kHalves == 1 ? x[i * x_stride].offset : x[i * x_stride].half_offsets[half];
+      dots[i][half] =
+          V::template dot_start<Codes::kChain>(dot_origin<V, Codes::kOffset, Codes::kChain>(offset));
+    }
+  }
+#pragma GCC unroll 8
+  for (int s = 0; s < kSteps; ++s) {
+    constexpr int kHalfSteps = kSteps / kHalves;
+    const typename V::U8 step = Codes::template step<V>(codes, block, s, table);
+#pragma GCC unroll 8
+    for (int i = 0; i < kCount; ++i) {
+      V::template dot_step<Codes::kChain>(dots[i][s / kHalfSteps], s % kHalfSteps,
+                                          s % kHalfSteps == kHalfSteps - 1, step,
+                                          V::quad(x[i * x_stride].codes + 4 * s));
+    }
+  }
+  const typename V::F32 scale0 = reader.scale(block, 0);
+  const typename V::F32 scale1 = kHalves == 1 ? scale0 : reader.scale(block, 1);
+#pragma GCC unroll 8
+  for (int i = 0; i < kCount; ++i) {
+    const ActivationBlock& a = x[i * x_stride];
+    const typename V::I32 totals[2] = {dots[i][0].total, dots[i][kHalves - 1].total};
+    acc[i] = V::fma(scaled<V, Scales>(totals, scale0, scale1), V::broadcast(a.scale), acc[i]);
+    if constexpr (Scales::kMin && kHalves == 1) {
+      acc[i] = V::fma(reader.minimum(block, 0), V::broadcast(a.sum), acc[i]);
+    }
+    if constexpr (Scales::kMin && kHalves == 2) {
+      acc[i] = V::fma(reader.minimum(block, 0), V::broadcast(a.half_sums[0]), acc[i]);
+      acc[i] = V::fma(reader.minimum(block, 1), V::broadcast(a.half_sums[1]), acc[i]);
+    }
+  }
+}
+
+template <class V, class K, int kCount>
+void direct(const MatmulArgs& args, const ActivationBlock* x, float* out) {
+  const typename V::U8 table = K::Codes::kTable ? V::load_table(args.layout->table) : V::bytes(0);
+  for (std::int64_t panel = 0; panel < args.panel_count; ++panel) {
+    const std::uint8_t* group = args.panels + panel * args.panel_bytes;
+    typename V::F32 acc[kCount];
+    for (int i = 0; i < kCount; ++i) acc[i] = V::zero();
+    for (std::int64_t block = 0; block < args.blocks; block += K::kBlocks, group += K::kBytes) {
+      const typename K::Scales::template Reader<V> reader(group + K::Codes::kBytes);
+      const std::int64_t left = args.blocks - block;
+      const int count = left < K::kBlocks ? static_cast<int>(left) : K::kBlocks;
+      for (int b = 0; b < count; ++b) {
+        direct_block<V, K, kCount>(group, reader, b, table, x + block + b, args.activation_stride, acc);
+      }
+    }
+    for (int i = 0; i < kCount; ++i) {
+      const std::int64_t row = panel * kPanelRows;
+      store_rows<V>(out + i * args.out_stride + row, acc[i], args.row_limit - row);
+    }
+  }
+}
+
+// --- many activations: two panels unpacked to bytes, then tiles of activations ---
+
+constexpr int kTilePanels = 2;
+constexpr int kTileLanes = kTilePanels * kPanelRows;
+constexpr int kUnpackBlocks = 16;  // of 32 columns; a multiple of every group
+constexpr int kChunkRows = 256;    // activations whose sums stay in the scratch
+
+struct TileScratch {
+  alignas(64) std::uint8_t codes[kUnpackBlocks][kSteps][kTilePanels][kStepBytes];
+  alignas(64) float scales[kUnpackBlocks][2][kTileLanes];
+  alignas(64) float minimums[kUnpackBlocks][2][kTileLanes];
+  alignas(64) float sums[kChunkRows][kTileLanes];
+};
+
+template <class V>
+constexpr std::size_t matmul_scratch_bytes() {
+  return sizeof(TileScratch);
+}
+
+// What the tile kernel needs to know of a kind: the codes of many kinds look alike once unpacked.
+template <int kOffset_, int kChain_, int kHalves_, bool kMin_>
+struct TileShape {
+  static constexpr int kOffset = kOffset_;
+  static constexpr int kChain = kChain_;
+  static constexpr int kHalves = kHalves_;
+  static constexpr bool kMin = kMin_;
+};
+
+// Sets that multiply full bytes see every offset as 128, whose correction the activations carry.
+template <class V, class K>
+using ShapeOf = TileShape<(V::kByteDot && K::Codes::kOffset != 0) ? 128 : K::Codes::kOffset,
+                          V::kByteDot ? 0 : K::Codes::kChain, K::Scales::kHalves, K::Scales::kMin>;
+
+template <class V, class K>
+void unpack(const std::uint8_t* group, int blocks, typename V::U8 table, int lane_set, TileScratch& scratch) {
+  using Shape = ShapeOf<V, K>;
+  const typename V::U8 bias = V::bytes(static_cast<std::uint8_t>(Shape::kOffset - K::Codes::kOffset));
+  for (int first = 0; first < blocks; first += K::kBlocks, group += K::kBytes) {
+    const typename K::Scales::template Reader<V> reader(group + K::Codes::kBytes);
+    for (int b = 0; b < K::kBlocks && first + b < blocks; ++b) {
+      const int at = first + b;
+#pragma GCC unroll 8
+      for (int s = 0; s < kSteps; ++s) {
+        typename V::U8 step = K::Codes::template step<V>(group, b, s, table);
+        if constexpr (Shape::kOffset != K::Codes::kOffset) step = V::add_u8(step, bias);
+        V::store_u8(scratch.codes[at][s][lane_set], step);
+      }
+      for (int half = 0; half < Shape::kHalves; ++half) {
+        V::store(scratch.scales[at][half] + lane_set * kPanelRows, reader.scale(b, half));
+        if constexpr (Shape::kMin) {
+          V::store(scratch.minimums[at][half] + lane_set * kPanelRows, reader.minimum(b, half));
+        }
+      }
+    }
+  }
+}
+
+// The dots of one half (or whole) block for kRows activations and two panels.
+template <class V, class Shape, int kRows>
+[[gnu::always_inline]] inline void tile_dots(const std::uint8_t (*codes)[kTilePanels][kStepBytes], int half,
+                                             const ActivationBlock* x, std::int64_t x_stride,
+                                             typename V::Dot (&dots)[kRows][kTilePanels]) {
+  constexpr int kHalfSteps = kSteps / Shape::kHalves;
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const ActivationBlock& a = x[i * x_stride];
+    const std::int32_t offset = Shape::kHalves == 1 ? a.offset : a.half_offsets[half];
+    const auto origin = dot_origin<V, Shape::kOffset, Shape::kChain>(offset);
+#pragma GCC unroll 2
+    for (int z = 0; z < kTilePanels; ++z) dots[i][z] = V::template dot_start<Shape::kChain>(origin);
+  }
+#pragma GCC unroll 8
+  for (int s = 0; s < kHalfSteps; ++s) {
+    const typename V::U8 w0 = V::load_u8(codes[half * kHalfSteps + s][0]);
+    const typename V::U8 w1 = V::load_u8(codes[half * kHalfSteps + s][1]);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const auto quad = V::quad(x[i * x_stride].codes + 4 * (half * kHalfSteps + s));
+      V::template dot_step<Shape::kChain>(dots[i][0], s, s == kHalfSteps - 1, w0, quad);
+      V::template dot_step<Shape::kChain>(dots[i][1], s, s == kHalfSteps - 1, w1, quad);
+    }
+  }
+}
+
+template <class V, class Shape, int kRows>
+void tile(const TileScratch& scratch, int blocks, const ActivationBlock* x, std::int64_t x_stride,
+          float (*sums)[kTileLanes]) {
+  for (int b = 0; b < blocks; ++b, ++x) {
+    typename V::F32 scaled[kRows][kTilePanels];
+#pragma GCC unroll 2
+    for (int half = 0; half < Shape::kHalves; ++half) {
+      typename V::Dot dots[kRows][kTilePanels];
+      tile_dots<V, Shape, kRows>(scratch.codes[b], half, x, x_stride, dots);
+#pragma GCC unroll 2
+      for (int z = 0; z < kTilePanels; ++z) {
+        const auto scale = V::load(scratch.scales[b][half] + z * kPanelRows);
+#pragma GCC unroll 16
+        for (int i = 0; i < kRows; ++i) {
+          const auto dot = V::to_f32(dots[i][z].total);
+          scaled[i][z] = half == 0 ? V::mul(dot, scale) : V::fma(dot, scale, scaled[i][z]);
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const ActivationBlock& a = x[i * x_stride];
+#pragma GCC unroll 2
+      for (int z = 0; z < kTilePanels; ++z) {
+        float* sum = sums[i] + z * kPanelRows;
+        auto acc = V::fma(scaled[i][z], V::broadcast(a.scale), V::load(sum));
+        if constexpr (Shape::kMin) {
+          const float* minimums = scratch.minimums[b][0] + z * kPanelRows;
+          if constexpr (Shape::kHalves == 1) {
+            acc = V::fma(V::load(minimums), V::broadcast(a.sum), acc);
+          } else {
+            acc = V::fma(V::load(minimums), V::broadcast(a.half_sums[0]), acc);
+            acc = V::fma(V::load(minimums + kTileLanes), V::broadcast(a.half_sums[1]), acc);
+          }
+        }
+        V::store(sum, acc);
+      }
+    }
+  }
+}
+
+// Calls the tile kernel of exactly `rows` activations, 1 <= rows <= kRows.
+template <class V, class Shape, int kRows>
+void tile_of(int rows, const TileScratch& scratch, int blocks, const ActivationBlock* x,
+             std::int64_t x_stride, float (*sums)[kTileLanes]) {
+  if constexpr (kRows > 1) {
+    if (rows < kRows) return tile_of<V, Shape, kRows - 1>(rows, scratch, blocks, x, x_stride, sums);
+  }
+  tile<V, Shape, kRows>(scratch, blocks, x, x_stride, sums);
+}
+
+// Two panels (the second may be the first again, then not stored) times at most kChunkRows activations.
+template <class V, class K>
+void tiled_pair(const MatmulArgs& args, std::int64_t panel, const ActivationBlock* x, int count, float* out) {
+  auto& scratch = *reinterpret_cast<TileScratch*>(args.scratch);
+  const typename V::U8 table = K::Codes::kTable ? V::load_table(args.layout->table) : V::bytes(0);
+  const std::uint8_t* first = args.panels + panel * args.panel_bytes;
+  const std::uint8_t* second = panel + 1 < args.panel_count ? first + args.panel_bytes : first;
+  for (int i = 0; i < count; ++i) {
+    V::store(scratch.sums[i], V::zero());
+    V::store(scratch.sums[i] + kPanelRows, V::zero());
+  }
+  const int tiles = (count + V::kTileRows - 1) / V::kTileRows;
+  for (std::int64_t block = 0; block < args.blocks; block += kUnpackBlocks) {
+    const std::int64_t left = args.blocks - block;
+    const int blocks = left < kUnpackBlocks ? static_cast<int>(left) : kUnpackBlocks;
+    const std::int64_t at = block / K::kBlocks * K::kBytes;
+    unpack<V, K>(first + at, blocks, table, 0, scratch);
+    unpack<V, K>(second + at, blocks, table, 1, scratch);
+    for (int t = 0, row = 0; t < tiles; ++t) {  // as even as can be
+      const int rows = (count - row) / (tiles - t);
+      tile_of<V, ShapeOf<V, K>, V::kTileRows>(rows, scratch, blocks, x + row * args.activation_stride + block,
+                                              args.activation_stride, scratch.sums + row);
+      row += rows;
+    }
+  }
+  const std::int64_t limit = args.row_limit - panel * kPanelRows;
+  for (int i = 0; i < count; ++i) {
+    float* row = out + i * args.out_stride + panel * kPanelRows;
+    store_rows<V>(row, V::load(scratch.sums[i]), limit);
+    store_rows<V>(row + kPanelRows, V::load(scratch.sums[i] + kPanelRows), limit - kPanelRows);
+  }
+}
+
+template <class V, class K>
+void matmul_kind(const MatmulArgs& args) {
+  switch (args.activation_count) {
+    case 0:
+      return;
+    case 1:
+      return direct<V, K, 1>(args, args.activations, args.out);
+    case 2:
+      return direct<V, K, 2>(args, args.activations, args.out);
+    case 3:
+      return direct<V, K, 3>(args, args.activations, args.out);
+    case 4:
+      return direct<V, K, 4>(args, args.activations, args.out);
+    default:
+      break;
+  }
+  for (std::int64_t first = 0; first < args.activation_count; first += kChunkRows) {
+    const std::int64_t left = args.activation_count - first;
+    const int count = left < kChunkRows ? static_cast<int>(left) : kChunkRows;
+    for (std::int64_t panel = 0; panel < args.panel_count; panel += kTilePanels) {
+      tiled_pair<V, K>(args, panel, args.activations + first * args.activation_stride, count,
+                       args.out + first * args.out_stride);
+    }
+  }
+}
+
+template <class V>
+void matmul(const PanelLayout* layout, const std::byte* panels, std::int64_t panel_count,
+            std::int64_t columns, const std::byte* activations, std::int64_t activation_count, float* out,
+            std::int64_t out_stride, std::int64_t row_limit, std::byte* scratch) {
+  const std::int64_t groups = (columns + layout->group_columns - 1) / layout->group_columns;
+  const MatmulArgs args{.layout = layout,
+                        .panels = reinterpret_cast<const std::uint8_t*>(panels),
+                        .panel_count = panel_count,
+                        .panel_bytes = groups * layout->group_bytes,
+                        .blocks = columns / kBlockColumns,
+                        .activations = reinterpret_cast<const ActivationBlock*>(activations),
+                        .activation_count = activation_count,
+                        .activation_stride = activation_stride(columns),
+                        .out = out,
+                        .out_stride = out_stride,
+                        .row_limit = row_limit,
+                        .scratch = reinterpret_cast<std::uint8_t*>(scratch)};
+  with_kind(layout->kind, [&](auto kind) { matmul_kind<V, decltype(kind)>(args); });
+}
+
+}  // namespace maestrale::kernels
