@@ -18,6 +18,9 @@ struct IQ4Levels {
     return kNearest.codes[static_cast<int>(2 * (bounded + 127.0f))];
   }
   float level(int code) const { return kLevelsIQ4[code]; }
+  Lanes nearest(Lanes x) const {
+    return Lanes{level(code(x[0])), level(code(x[1])), level(code(x[2])), level(code(x[3]))};
+  }
   float reach() const { return 127; }
   float search_step() const { return 1.5f; }
 

@@ -59,19 +59,25 @@ class GroupFit {
 
   // Codes from a trial line, then the best line for these codes.
   Candidate refit(float inverse_scale, float offset) const {
-    float l = 0, ll = 0, xl = 0;
-    for (int i = 0; i < n_; ++i) {
-      const float code = round_within((shifted_[i] - offset) * inverse_scale, 0, code_max_);
-      const float weighted = weights_[i] * code;
-      l += weighted;
-      ll += weighted * code;
-      xl += weighted * shifted_[i];
+    Lanes sum_l{}, sum_ll{}, sum_xl{};
+    for (int i = 0; i < n_; i += kLanes) {
+      const Lanes values = load_lanes(shifted_ + i);
+      const Lanes code = round_within((values - offset) * inverse_scale, 0, code_max_);
+      const Lanes weighted = load_lanes(weights_ + i) * code;
+      sum_l += weighted;
+      sum_ll += weighted * code;
+      sum_xl += weighted * values;
     }
+    const float l = sum_lanes(sum_l), ll = sum_lanes(sum_ll), xl = sum_lanes(sum_xl);
+    if (!(ll > 0)) return {};
     const float determinant = sum_w_ * ll - l * l;
-    if (!(determinant > 0)) return {};
     Candidate line;
-    line.offset = (ll * sum_x_ - l * xl) / determinant;
-    line.scale = (sum_w_ * xl - sum_x_ * l) / determinant;
+    if (determinant > 1e-6f * sum_w_ * ll) {
+      line.offset = (ll * sum_x_ - l * xl) / determinant;
+      line.scale = (sum_w_ * xl - sum_x_ * l) / determinant;
+    } else {  // one code for all: a line through the lowest value
+      line.scale = xl / ll;
+    }
     if (line.offset > offset_max_) {
       line.offset = offset_max_;
       line.scale = (xl - line.offset * l) / ll;
@@ -145,13 +151,14 @@ class BlockFit {
     const int begin = group * shape_.group_size;
     const float inverse = inverse_or_zero(scale);
     const auto code_max = static_cast<float>(shape_.code_max);
-    float error = 0;
-    for (int i = begin; i < begin + shape_.group_size; ++i) {
-      const float code = round_within((x_[i] + minimum) * inverse, 0, code_max);
-      const float difference = x_[i] - (scale * code - minimum);
-      error += weights_[i] * difference * difference;
+    Lanes error{};
+    for (int i = begin; i < begin + shape_.group_size; i += kLanes) {
+      const Lanes values = load_lanes(x_ + i);
+      const Lanes code = round_within((values + minimum) * inverse, 0, code_max);
+      const Lanes difference = values - (code * scale - minimum);
+      error += load_lanes(weights_ + i) * difference * difference;
     }
-    return error;
+    return sum_lanes(error);
   }
 
   // Tries the neighbours of each group's scale and minimum, sets the codes; returns the block's error.

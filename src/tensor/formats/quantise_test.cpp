@@ -1,12 +1,14 @@
 // Properties of every quantiser that need no golden data: edge cases, importance weights, exact round trips.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "tensor/dtype.h"
 #include "tensor/formats/fp8.h"
+#include "tensor/half.h"
 
 namespace maestrale {
 namespace {
@@ -110,6 +112,10 @@ TEST(Quantise, HalfFloatsRoundTripExactly) {
     format.quantise(every.data(), nullptr, reinterpret_cast<std::byte*>(back.data()), 65536);
     for (std::size_t i = 0; i < every.size(); ++i) {
       if (std::isnan(every[i])) continue;
+      if (dtype == DType::kF16) {
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(every[i]),
+                  std::bit_cast<std::uint32_t>(f16_to_f32(halves[i])));
+      }
       ASSERT_EQ(halves[i], back[i]) << format.name;
     }
   }

@@ -64,12 +64,13 @@ class ScaleBlockFit {
   float group_error(int group, float scale) const {
     const int begin = group * group_size_;
     const float inverse = inverse_or_zero(scale);
-    float error = 0;
-    for (int i = begin; i < begin + group_size_; ++i) {
-      const float difference = x_[i] - scale * levels_.level(levels_.code(x_[i] * inverse));
-      error += weights_[i] * difference * difference;
+    Lanes error{};
+    for (int i = begin; i < begin + group_size_; i += kLanes) {
+      const Lanes values = load_lanes(x_ + i);
+      const Lanes difference = values - levels_.nearest(values * inverse) * scale;
+      error += load_lanes(weights_ + i) * difference * difference;
     }
-    return error;
+    return sum_lanes(error);
   }
 
   // Tries the neighbours of each group's scale, sets the codes; returns the block's error.

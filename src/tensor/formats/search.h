@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "tensor/formats/lanes.h"
+
 namespace maestrale {
 
 // Copies n values; NaN becomes 0, and what is beyond the reach of every format is clamped, so that the sums
@@ -34,6 +36,7 @@ struct UniformLevels {
 
   int code(float x) const { return static_cast<int>(round_within(x, low, high) - low); }
   float level(int code) const { return static_cast<float>(code) + low; }
+  Lanes nearest(Lanes x) const { return round_within(x, low, high); }  // level(code(x))
   float reach() const { return std::max(-low, high); }
   float search_step() const { return 0.1f; }
 };
@@ -49,19 +52,20 @@ struct ScaleSums {
 
 template <class Levels>
 ScaleSums scale_sums(const float* x, const float* weights, int n, const Levels& levels, float inverse_scale) {
-  ScaleSums sums;
-  for (int i = 0; i < n; ++i) {
-    const float level = levels.level(levels.code(x[i] * inverse_scale));
-    const float weighted = weights[i] * level;
-    sums.xl += weighted * x[i];
-    sums.ll += weighted * level;
+  Lanes xl{}, ll{};
+  for (int i = 0; i < n; i += kLanes) {
+    const Lanes values = load_lanes(x + i);
+    const Lanes level = levels.nearest(values * inverse_scale);
+    const Lanes weighted = load_lanes(weights + i) * level;
+    xl += weighted * values;
+    ll += weighted * level;
   }
-  return sums;
+  return {sum_lanes(xl), sum_lanes(ll)};
 }
 
-// The scale that minimises the weighted squared error of n values (bounded by load_values). Tries a range of
-// scales in both orientations around "the largest value meets the outermost level", then alternates between
-// codes and scale from the best one.
+// The scale that minimises the weighted squared error of n values (bounded by load_values, n a multiple of
+// 4). Tries a range of scales in both orientations around "the largest value meets the outermost level", then
+// alternates between codes and scale from the best one.
 template <class Levels>
 float fit_scale(const float* x, const float* weights, int n, const Levels& levels) {
   float largest = 0;

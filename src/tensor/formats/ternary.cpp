@@ -52,7 +52,7 @@ constexpr TritRun kTritRuns[3] = {{0, 32, 5, 0}, {32, 16, 5, 160}, {48, 4, 4, 24
 
 }  // namespace
 
-void dequantise_tq1_0(const std::byte* blocks, float* out, std::int64_t n) {
+void dequantise_tq1_0(const std::byte* blocks, float* __restrict out, std::int64_t n) {
   static_assert(offsetof(BlockTQ1_0, qh) == 48, "the runs of bytes go on from qs to qh");
   const auto* block = as_blocks<BlockTQ1_0>(blocks);
   for (std::int64_t i = 0; i < n; i += 256, ++block) {
@@ -85,7 +85,7 @@ void quantise_tq1_0(const float* values, const float* importance, std::byte* blo
   }
 }
 
-void dequantise_tq2_0(const std::byte* blocks, float* out, std::int64_t n) {
+void dequantise_tq2_0(const std::byte* blocks, float* __restrict out, std::int64_t n) {
   const auto* block = as_blocks<BlockTQ2_0>(blocks);
   for (std::int64_t i = 0; i < n; i += 256, ++block) {
     const float d = block->d.value();
@@ -109,7 +109,7 @@ void quantise_tq2_0(const float* values, const float* importance, std::byte* blo
   }
 }
 
-void dequantise_q2_0(const std::byte* blocks, float* out, std::int64_t n) {
+void dequantise_q2_0(const std::byte* blocks, float* __restrict out, std::int64_t n) {
   const auto* block = as_blocks<BlockQ2_0>(blocks);
   for (std::int64_t i = 0; i < n; i += 64, ++block) {
     const float d = block->d.value();
@@ -131,11 +131,14 @@ void quantise_q2_0(const float* values, const float* importance, std::byte* bloc
   }
 }
 
-void dequantise_q1_0(const std::byte* blocks, float* out, std::int64_t n) {
+void dequantise_q1_0(const std::byte* blocks, float* __restrict out, std::int64_t n) {
   const auto* block = as_blocks<BlockQ1_0>(blocks);
   for (std::int64_t i = 0; i < n; i += 128, ++block) {
     const float d = block->d.value();
-    for (int j = 0; j < 128; ++j) out[i + j] = (block->qs[j / 8] >> (j % 8)) & 1 ? d : -d;
+    for (int j = 0; j < 128; ++j) {
+      const int bit = (block->qs[j / 8] >> (j % 8)) & 1;
+      out[i + j] = static_cast<float>(2 * bit - 1) * d;
+    }
   }
 }
 
