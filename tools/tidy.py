@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The house's rules as a test. Prints one line per breach and `N passed, N failed`, one check per rule.
 
-A rule can be waived on one line by a comment `tidy(RULE): reason`, or for a whole file's length by
+A rule can be waived on one line by a comment `tidy(RULE): reason` or `NOLINT: reason`, or for a whole file's length by
 `tidy(file-length): reason` in its first ten lines; waivers are counted and listed.
 """
 
@@ -70,7 +70,7 @@ class House:
 
     def waives(self, name, line, rule):
         comment = self.source(name).comments.split("\n")[line - 1]
-        if re.search(rf"tidy\({re.escape(rule)}\):\s*\S", comment):
+        if re.search(rf"(?:tidy\({re.escape(rule)}\)|NOLINT):\s*\S", comment):
             self.waived.append(f"{name}:{line}: {rule}")
             return True
         return False

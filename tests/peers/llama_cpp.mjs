@@ -1,0 +1,75 @@
+// node llama_cpp.mjs MAESTRALE MODEL: next-token probabilities and greedy text of MAESTRALE against llama.cpp's.
+// Prints one line for each failing case and `N passed, N failed`.
+import {execFileSync} from "node:child_process";
+import {getLlama} from "node-llama-cpp";
+
+const [maestrale, modelPath] = process.argv.slice(2);
+const prompts = ["Once upon a time", "Lily and Tom went to the park. They", "The big red dog was", "One day, a girl named Mia"];
+const greedyTokens = 48;
+const probabilityTolerance = 2e-3;
+
+function ours(...parameters) {
+  const output = execFileSync(maestrale, parameters, {encoding: "utf8", maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "pipe"]});
+  return JSON.parse(output.trim().split("\n").at(-1));
+}
+
+const ourTokens = (prompt) => ours("tokenize", modelPath, prompt, "--json").tokens;
+const ourLogits = (tokens) => ours("logits", modelPath, "--tokens", tokens.join(","), "--kv-type", "f32", "--json").logits;
+const ourGreedy = (prompt) =>
+  ours("generate", modelPath, "--prompt", prompt, "--temperature", "0", "--max-tokens", String(greedyTokens), "--ignore-end",
+       "--kv-type", "f32", "--json").tokens;
+
+function softmax(logits) {
+  const largest = Math.max(...logits);
+  const weights = logits.map((logit) => Math.exp(logit - largest));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return weights.map((weight) => weight / total);
+}
+
+async function theirProbabilities(sequence, tokens) {
+  await sequence.clearHistory();
+  const last = tokens.length - 1;
+  const input = tokens.map((token, i) => (i === last ? [token, {generateNext: {probabilities: true}}] : token));
+  return (await sequence.controlledEvaluate(input))[last].next.probabilities;
+}
+
+async function theirGreedy(sequence, tokens) {
+  await sequence.clearHistory();
+  const generated = [];
+  for await (const token of sequence.evaluate(tokens, {temperature: 0, yieldEogToken: true})) {
+    generated.push(token);
+    if (generated.length >= greedyTokens) break;
+  }
+  return generated;
+}
+
+const counts = {passed: 0, failed: 0};
+function judge(what, problem) {
+  counts[problem ? "failed" : "passed"] += 1;
+  if (problem) console.log(`FAIL ${what}: ${problem}`);
+}
+
+const llama = await getLlama({build: "never", gpu: false, logLevel: "error", progressLogs: false});
+const model = await llama.loadModel({modelPath});
+const context = await model.createContext({contextSize: 256, threads: 1, flashAttention: false});
+const sequence = context.getSequence();
+let worst = 0;
+for (const prompt of prompts) {
+  const tokens = [model.tokens.bos, ...model.tokenize(prompt)];
+  const mine = ourTokens(prompt);
+  judge(`tokens of "${prompt}"`, String(mine) === String(tokens) ? "" : `${mine}, expected ${tokens}`);
+
+  const theirs = await theirProbabilities(sequence, tokens);
+  const probabilities = softmax(ourLogits(tokens));
+  const difference = Math.max(...probabilities.map((p, token) => Math.abs(p - (theirs.get(token) ?? 0))));
+  worst = Math.max(worst, difference);
+  judge(`probabilities after "${prompt}"`,
+        difference <= probabilityTolerance ? "" : `differ by ${difference}, tolerance ${probabilityTolerance}`);
+
+  const [greedy, expected] = [ourGreedy(prompt), await theirGreedy(sequence, tokens)];
+  judge(`greedy text after "${prompt}"`, String(greedy) === String(expected) ? "" : `${greedy}, expected ${expected}`);
+}
+console.log(`largest difference of a next-token probability: ${worst.toExponential(2)}`);
+console.log(`${counts.passed} passed, ${counts.failed} failed`);
+await llama.dispose();
+process.exit(counts.failed ? 1 : 0);
