@@ -49,11 +49,12 @@ function(isa_kernels name)
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/isa/${name}.cpp PROPERTIES COMPILE_OPTIONS "${ARGN}")
 endfunction()
 
-# program(NAME SOURCES file… [ROOMS room…]): an executable that stands on the named rooms, where they exist.
+# program(NAME SOURCES file… [ROOMS room…] [LINK target…]): an executable that stands on the named rooms, where they
+# exist.
 function(program name)
-  cmake_parse_arguments(PROGRAM "" "" "SOURCES;ROOMS" ${ARGN})
+  cmake_parse_arguments(PROGRAM "" "" "SOURCES;ROOMS;LINK" ${ARGN})
   add_executable(${name} ${PROGRAM_SOURCES})
-  target_link_libraries(${name} PRIVATE maestrale_flags)
+  target_link_libraries(${name} PRIVATE maestrale_flags ${PROGRAM_LINK})
   foreach(used ${PROGRAM_ROOMS})
     if(TARGET maestrale_${used})
       target_link_libraries(${name} PRIVATE maestrale_${used})
