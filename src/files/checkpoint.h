@@ -1,5 +1,5 @@
-// Checkpoint: a model as published, behind one interface, whatever the dialect of its files. Tensors are views
-// into mapped files; nothing is copied. Every size and offset has been checked against the files.
+// Checkpoint: a model as published, behind one interface, whatever the dialect of its files. Tensors are
+// views into mapped files; nothing is copied. Every size and offset has been checked against the files.
 #pragma once
 
 #include <filesystem>
@@ -24,12 +24,12 @@ class Checkpoint {
  public:
   Dialect dialect = Dialect::kGguf;
   std::filesystem::path path;
-  // The model's own configuration, as published: GGUF key-values (without tokenizer.ggml.* arrays), config.json,
-  // params.json, or llama2.c's header as {"dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size",
-  // "seq_len", "shared_classifier", "version"}.
+  // The model's own configuration, as published: GGUF key-values (without tokenizer.ggml.* arrays),
+  // config.json, params.json, or llama2.c's header as {"dim", "hidden_dim", "n_layers", "n_heads",
+  // "n_kv_heads", "vocab_size", "seq_len", "shared_classifier", "version"}.
   json::object metadata;
-  json::object generation_config;  // generation_config.json, or empty
-  std::vector<TensorView> tensors;  // in file order, names as published, unique
+  json::object generation_config;                    // generation_config.json, or empty
+  std::vector<TensorView> tensors;                   // in file order, names as published, unique
   std::unique_ptr<const text::Tokenizer> tokenizer;  // null where the folder has none
   std::string tokenizer_problem;  // why there is none, for the error of a command that needs one
   std::string chat_template;      // Jinja source, or empty
@@ -50,9 +50,10 @@ struct OpenOptions {
   bool load_tokenizer = true;
 };
 
-// Recognises GGUF (split files from any part), a Hugging Face folder, a Mistral folder, llama2.c .bin; a folder
-// with both HF and Mistral files opens as Hugging Face unless it holds no config.json. For llama2.c the tokenizer
-// is looked for beside the model (tokenizer.bin, or the only *tok*.bin whose size fits).
+// Recognises GGUF (split files from any part), a Hugging Face folder, a Mistral folder, llama2.c .bin; a
+// folder with both HF and Mistral files opens as Hugging Face unless it holds no config.json. For llama2.c
+// the tokenizer is looked for beside the model (tokenizer.bin, or the one *tok*.bin that fits it in size and
+// best in name).
 Result<Checkpoint> open_checkpoint(const std::filesystem::path& path, const OpenOptions& options = {});
 
 }  // namespace maestrale::files
