@@ -1,6 +1,9 @@
 // node llama_cpp.mjs MAESTRALE MODEL: next-token probabilities and greedy text of MAESTRALE against llama.cpp's.
 // Prints one line for each failing case and `N passed, N failed`.
 import {execFileSync} from "node:child_process";
+import {mkdtempSync, readFileSync, rmSync} from "node:fs";
+import {tmpdir} from "node:os";
+import {join} from "node:path";
 import {getLlama} from "node-llama-cpp";
 
 const [maestrale, modelPath] = process.argv.slice(2);
@@ -8,16 +11,24 @@ const prompts = ["Once upon a time", "Lily and Tom went to the park. They", "The
 const greedyTokens = 48;
 const probabilityTolerance = 2e-3;
 
-function ours(...parameters) {
-  const output = execFileSync(maestrale, parameters, {encoding: "utf8", maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "pipe"]});
-  return JSON.parse(output.trim().split("\n").at(-1));
+const scratch = mkdtempSync(join(tmpdir(), "maestrale-peers-"));
+
+function ours(parameters, input = "") {
+  return execFileSync(maestrale, [...parameters, "--json", "--quiet"], {encoding: "utf8", input, maxBuffer: 1 << 28});
 }
 
-const ourTokens = (prompt) => ours("tokenize", modelPath, prompt, "--json").tokens;
-const ourLogits = (tokens) => ours("logits", modelPath, "--tokens", tokens.join(","), "--kv-type", "f32", "--json").logits;
+const ourTokens = (prompt) => JSON.parse(ours(["tokenize", modelPath, "--add-special"], prompt)).tokens;
+
+function ourLogits(tokens) {
+  const file = join(scratch, "logits.f32");
+  const {positions, vocabulary} = JSON.parse(ours(["logits", modelPath, "--tokens", tokens.join(","), "--output", file]));
+  const bytes = readFileSync(file);
+  return Array.from({length: vocabulary}, (_, i) => bytes.readFloatLE(4 * ((positions - 1) * vocabulary + i)));
+}
+
 const ourGreedy = (prompt) =>
-  ours("generate", modelPath, "--prompt", prompt, "--temperature", "0", "--max-tokens", String(greedyTokens), "--ignore-end",
-       "--kv-type", "f32", "--json").tokens;
+  JSON.parse(ours(["generate", modelPath, "--prompt", prompt, "--temperature", "0", "--max-tokens", String(greedyTokens),
+                   "--ignore-end", "--kv-type", "f32"])).tokens;
 
 function softmax(logits) {
   const largest = Math.max(...logits);
@@ -71,5 +82,6 @@ for (const prompt of prompts) {
 }
 console.log(`largest difference of a next-token probability: ${worst.toExponential(2)}`);
 console.log(`${counts.passed} passed, ${counts.failed} failed`);
+rmSync(scratch, {recursive: true});
 await llama.dispose();
 process.exit(counts.failed ? 1 : 0);
