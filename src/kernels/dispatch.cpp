@@ -36,10 +36,7 @@ Features detect() {
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
   found.avx2 = (state & 0x6) == 0x6 && (b & bit_AVX2);
   constexpr unsigned kNeedB = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-  constexpr unsigned kNeedC = bit_AVX512VNNI | bit_AVX512VBMI;
-  const bool wide = found.avx2 && (state & 0xe6) == 0xe6 && (b & kNeedB) == kNeedB && (c & kNeedC) == kNeedC;
-  if (!wide || !__get_cpuid_count(7, 1, &a, &b, &c, &d)) return found;
-  found.avx512 = (a & (1u << 5)) != 0;  // AVX512_BF16
+  found.avx512 = found.avx2 && (state & 0xe6) == 0xe6 && (b & kNeedB) == kNeedB && (c & bit_AVX512VNNI);
   return found;
 }
 

@@ -27,6 +27,12 @@ struct KernelTable {
                  float* out, std::int64_t out_stride, std::int64_t row_limit, std::byte* scratch);
   std::size_t matmul_scratch_bytes;
 
+  // --- yardsticks (yardsticks.h): what this core can do, for bench/ to compare with ---
+  // `rounds` rounds of kYardstickDots independent dot products of 64 bytes; the result only keeps them alive.
+  std::int32_t (*dot_yardstick)(std::int64_t rounds);
+  // Reads `bytes` (a multiple of 1024) once, in order.
+  std::int32_t (*read_yardstick)(const std::byte* data, std::size_t bytes);
+
   // --- floating-point weights (float_matmul.h) ---
   // As matmul, with panels of float_panel_bytes(layout, columns) and activations x[rows][columns].
   void (*matmul_float)(const FloatLayout& layout, const std::byte* panels, std::int64_t panel_count,

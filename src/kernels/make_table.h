@@ -9,6 +9,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/quantised_matmul.h"
 #include "kernels/quantised_rows.h"
+#include "kernels/yardsticks.h"
 
 namespace maestrale::kernels {
 
@@ -19,6 +20,8 @@ constexpr KernelTable make_table() {
   table.quantise_row = quantise_row<V>;
   table.matmul = matmul<V>;
   table.matmul_scratch_bytes = matmul_scratch_bytes<V>();
+  table.dot_yardstick = dot_yardstick<V>;
+  table.read_yardstick = read_yardstick<V>;
   table.matmul_float = matmul_float<V>;
   table.rms_norm = rms_norm<V>;
   table.silu_multiply = silu_multiply<V>;

@@ -1,4 +1,4 @@
-// The kernels for AVX-512 with VNNI, BF16 and VBMI.
+// The kernels for AVX-512 with VNNI.
 #include "kernels/simd/avx512.h"
 #include "kernels/isa/tables.h"
 #include "kernels/make_table.h"

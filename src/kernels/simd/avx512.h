@@ -1,4 +1,4 @@
-// The vector set of AVX-512 (F, BW, DQ, VL, VNNI, BF16, VBMI): one register per vector. ref.h says what each
+// The vector set of AVX-512 (F, BW, DQ, VL, VNNI): one register per vector. ref.h says what each
 // function means.
 #pragma once
 

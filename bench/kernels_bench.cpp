@@ -1,0 +1,196 @@
+// Speed of the quantised kernels beside what the same core can do in the same run: dot products on registers
+// alone, loads alone. kernels_bench [--isa NAME] [--format NAME] [--threads N] [--m N] [--seconds S]
+#include <fmt/core.h>
+
+#include <time.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/threads.h"
+#include "kernels/dispatch.h"
+#include "kernels/panels.h"
+#include "kernels/yardsticks.h"
+
+namespace maestrale::kernels {
+namespace {
+
+struct Options {
+  std::string isa;
+  std::string format;
+  int threads = 1;
+  int only_m = 0;
+  double seconds = 1;
+};
+
+struct Lines {
+  explicit Lines(std::size_t bytes)
+      : memory(static_cast<std::byte*>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096)), std::free) {
+    std::memset(memory.get(), 0x35, bytes);
+  }
+  std::byte* data() const { return memory.get(); }
+  std::unique_ptr<std::byte, void (*)(void*)> memory;
+};
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// With one thread its own time counts, so that other programs on the machine disturb less.
+double work_time(int threads) {
+  if (threads > 1) return now();
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// The best of as many runs as fit into `seconds`, at least three.
+template <class Body>
+double best_seconds(const Options& options, Body body) {
+  double best = 1e30;
+  const double start = now();
+  for (int run = 0; run < 3 || now() - start < options.seconds; ++run) {
+    const double begin = work_time(options.threads);
+    body();
+    best = std::min(best, work_time(options.threads) - begin);
+  }
+  return best;
+}
+
+constexpr std::int64_t kColumns = 4096;
+constexpr std::int64_t kRows = 4096;
+constexpr std::size_t kWeightBytes = std::size_t{256} << 20;  // beyond every cache
+
+class Bench {
+ public:
+  Bench(const Options& options, const KernelTable& table)
+      : options_(options), table_(table), pool_(options.threads), weights_(kWeightBytes + (1 << 20)) {
+    for (int i = 0; i < options.threads; ++i) scratch_.emplace_back(table.matmul_scratch_bytes);
+  }
+
+  void yardsticks() {
+    constexpr std::int64_t kRounds = 1'000'000;
+    const double dots = best_seconds(options_, [&] {
+      pool_.run(options_.threads, [&](std::int64_t, int) { keep_ += table_.dot_yardstick(kRounds); });
+    });
+    peak_ops_ = 128.0 * kYardstickDots * static_cast<double>(kRounds) * options_.threads / dots;
+    measure_reads();
+    fmt::print("{} {} thread(s): dots {:.0f} GOP/s, reads {:.1f} GB/s\n", table_.name, options_.threads,
+               peak_ops_ / 1e9, peak_bytes_ / 1e9);
+  }
+
+  void format(const FormatTraits& facts) {
+    const PanelLayout* layout = panel_layout(facts.dtype);
+    const std::size_t bytes = panel_bytes(*layout, kColumns);
+    pack(*layout, facts, bytes);
+    for (const int m : {1, 2, 4, 8, 16, 32, 512}) {
+      if (options_.only_m == 0 || options_.only_m == m) row(*layout, facts, bytes, m);
+    }
+  }
+
+ private:
+  void measure_reads() {
+    const double reads = best_seconds(options_, [&] {
+      const std::size_t chunk = std::size_t{1} << 20;
+      pool_.run(static_cast<std::int64_t>(kWeightBytes / chunk), [&](std::int64_t i, int) {
+        keep_ += table_.read_yardstick(weights_.data() + static_cast<std::size_t>(i) * chunk, chunk);
+      });
+    });
+    peak_bytes_ = std::max(peak_bytes_, static_cast<double>(kWeightBytes) / reads);
+  }
+
+  void pack(const PanelLayout& layout, const FormatTraits& facts, std::size_t bytes) {
+    const auto row_bytes = static_cast<std::size_t>(kColumns / facts.block_elements * facts.block_bytes);
+    Lines source(row_bytes * kPanelRows);
+    std::uint32_t state = 1;
+    for (std::size_t i = 0; i < row_bytes * kPanelRows; ++i) {
+      state = state * 1664525u + 1013904223u;
+      source.data()[i] = static_cast<std::byte>((state >> 24) & 0x3b);  // every f16 in it is finite
+    }
+    const std::byte* rows[kPanelRows];
+    for (std::size_t r = 0; r < kPanelRows; ++r) rows[r] = source.data() + r * row_bytes;
+    const double start = work_time(1);
+    std::size_t at = 0;
+    for (; at + bytes <= kWeightBytes; at += bytes) pack_panel(layout, rows, kColumns, weights_.data() + at);
+    fmt::print("{}: packs {:.2f} GB/s\n", facts.name, static_cast<double>(at) / 1e9 / (work_time(1) - start));
+  }
+
+  // m activations: all of the weights where they are read once, kRows of them where they are read for many.
+  void row(const PanelLayout& layout, const FormatTraits& facts, std::size_t bytes, int m) {
+    const std::size_t stride = activation_bytes(kColumns);
+    Lines activations(stride * static_cast<std::size_t>(m));
+    std::vector<float> x(kColumns);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) - 8.0f;
+    for (int i = 0; i < m; ++i) {
+      table_.quantise_row(x.data(), kColumns, activations.data() + static_cast<std::size_t>(i) * stride);
+    }
+    const auto panels = m > 64 ? kRows / kPanelRows : static_cast<std::int64_t>(kWeightBytes / bytes);
+    const std::int64_t out_stride = panels * kPanelRows;
+    std::vector<float> out(static_cast<std::size_t>(out_stride * m));
+    constexpr std::int64_t kChunk = 16;  // panels
+    const double seconds = best_seconds(options_, [&] {
+      pool_.run((panels + kChunk - 1) / kChunk, [&](std::int64_t chunk, int worker) {
+        const std::int64_t first = chunk * kChunk;
+        const std::int64_t count = std::min(kChunk, panels - first);
+        table_.matmul(&layout, weights_.data() + static_cast<std::size_t>(first) * bytes, count, kColumns,
+                      activations.data(), m, out.data() + first * kPanelRows, out_stride, count * kPanelRows,
+                      scratch_[static_cast<std::size_t>(worker)].data());
+      });
+    });
+    if (m <= 16) measure_reads();
+    const double ops = 2.0 * static_cast<double>(panels * kPanelRows * kColumns) * m / seconds;
+    const double rate = static_cast<double>(panels) * static_cast<double>(bytes) / seconds;
+    if (m == 1) alone_ = ops;
+    fmt::print("{:8} m {:3}: {:7.1f} GOP/s {:3.0f} %   {:5.1f} GB/s {:3.0f} %   {:4.1f} x m=1\n", facts.name,
+               m, ops / 1e9, 100 * ops / peak_ops_, rate / 1e9, 100 * rate / peak_bytes_, ops / alone_);
+  }
+
+  Options options_;
+  const KernelTable& table_;
+  ThreadPool pool_;
+  Lines weights_;
+  std::vector<Lines> scratch_;
+  std::atomic<std::int32_t> keep_ = 0;
+  double peak_ops_ = 1;
+  double peak_bytes_ = 0;
+  double alone_ = 1;
+};
+
+int run(const Options& options) {
+  const Result<const KernelTable*> fastest = default_table();
+  const KernelTable* table = options.isa.empty() && fastest.ok() ? *fastest : kernel_table(options.isa);
+  if (table == nullptr) {
+    fmt::print(stderr, "no such instruction set on this machine: {}\n", options.isa);
+    return 2;
+  }
+  Bench bench(options, *table);
+  bench.yardsticks();
+  for (const FormatTraits& facts : all_formats()) {
+    const bool wanted = options.format.empty() || facts.name == options.format;
+    if (wanted && panel_layout(facts.dtype) != nullptr) bench.format(facts);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace maestrale::kernels
+
+int main(int argc, char** argv) {
+  maestrale::kernels::Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view name = argv[i];
+    if (name == "--isa") options.isa = argv[i + 1];
+    if (name == "--format") options.format = argv[i + 1];
+    if (name == "--threads") options.threads = std::max(1, std::atoi(argv[i + 1]));
+    if (name == "--m") options.only_m = std::atoi(argv[i + 1]);
+    if (name == "--seconds") options.seconds = std::atof(argv[i + 1]);
+  }
+  return maestrale::kernels::run(options);
+}
