@@ -62,7 +62,10 @@ struct Generation {
 };
 
 class Engine {
+  struct Token {};  // only load() makes engines
+
  public:
+  explicit Engine(Token);
   // Computes the memory plan, refuses with the ways out where it exceeds the budget, then loads.
   static Result<std::unique_ptr<Engine>> load(files::Checkpoint checkpoint, const LoadOptions& options);
   ~Engine();
@@ -94,7 +97,6 @@ class Engine {
                                  const std::function<bool(const TokenEvent&)>& on_token);
 
  private:
-  Engine();
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -29,10 +29,12 @@ class DenseModel final : public Model {
 };
 
 Status check_heads(const ModelInfo& info, const std::string& where) {
-  if (info.heads % info.kv_heads == 0 && info.head_size % 2 == 0) return {};
+  const bool group_fits = info.heads % info.kv_heads == 0 && info.heads / info.kv_heads <= ops::kMaxGroup;
+  if (group_fits && info.head_size % 2 == 0 && info.head_size <= ops::kMaxHeadSize) return {};
   return Error{.what = "the head counts do not fit",
                .where = where,
-               .expected = "heads a multiple of KV heads, an even head size",
+               .expected = "heads a multiple of KV heads (at most " + std::to_string(ops::kMaxGroup) +
+                           " times), an even head size of at most " + std::to_string(ops::kMaxHeadSize),
                .found = std::to_string(info.heads) + " heads, " + std::to_string(info.kv_heads) + " KV heads of " +
                         std::to_string(info.head_size)};
 }

@@ -50,6 +50,9 @@ struct RopeTable {
   float magnitude = 1;                         // multiplies cos and sin
 };
 
+constexpr int kMaxHeadSize = 1024;   // widest attention head
+constexpr int kMaxGroup = 32;        // query heads that share a KV head, at most
+
 struct AttentionOptions {
   int heads = 0;
   int kv_heads = 0;

@@ -1,0 +1,79 @@
+// Norms and activations over one row, the same bits on every vector set V. Freestanding.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace maestrale::kernels {
+
+// e^x to about 1 ulp for x in [-87, 88]; below it is 0, above it stays at e^88. Cephes' polynomial (expf)
+// after reduction by multiples of ln 2 in two parts.
+template <class V>
+[[gnu::always_inline]] inline typename V::F32 exponential(typename V::F32 x) {
+  const auto low = V::broadcast(-87.0f);
+  const auto clamped = V::min(V::max(x, low), V::broadcast(88.0f));
+  const auto n = V::round_i32(V::mul(clamped, V::broadcast(1.44269504088896341f)));
+  const auto whole = V::to_f32(n);
+  auto r = V::fma(whole, V::broadcast(-0.693359375f), clamped);
+  r = V::fma(whole, V::broadcast(2.12194440e-4f), r);
+  auto p = V::broadcast(1.9875691500e-4f);
+  p = V::fma(p, r, V::broadcast(1.3981999507e-3f));
+  p = V::fma(p, r, V::broadcast(8.3334519073e-3f));
+  p = V::fma(p, r, V::broadcast(4.1665795894e-2f));
+  p = V::fma(p, r, V::broadcast(1.6666665459e-1f));
+  p = V::fma(p, r, V::broadcast(5.0000001201e-1f));
+  const auto fraction = V::add(V::fma(p, V::mul(r, r), r), V::broadcast(1.0f));
+  const auto value = V::as_f32(V::iadd(V::as_i32(fraction), V::template shift_left<23>(n)));
+  return V::select_less(x, low, V::zero(), value);
+}
+
+// Calls body(offset, count) for pieces of at most 16 elements; all but the last are whole.
+template <class Body>
+[[gnu::always_inline]] inline void for_lanes(std::int64_t n, Body body) {
+  constexpr std::int64_t kWidth = 16;
+  std::int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) body(i, static_cast<int>(kWidth));
+  if (i < n) body(i, static_cast<int>(n - i));
+}
+
+template <class V>
+[[gnu::always_inline]] inline typename V::F32 load_lanes(const float* p, int count) {
+  return count == 16 ? V::load(p) : V::load_part(p, count);
+}
+
+template <class V>
+[[gnu::always_inline]] inline void store_lanes(float* p, typename V::F32 a, int count) {
+  if (count == 16) {
+    V::store(p, a);
+  } else {
+    V::store_part(p, a, count);
+  }
+}
+
+// out = x / sqrt(mean(x²) + eps) · weight; the squares are summed in 16 lanes and a fixed tree.
+template <class V>
+void rms_norm(const float* x, const float* weight, float eps, std::int64_t n, float* out) {
+  auto squares = V::zero();
+  for_lanes(n, [&](std::int64_t i, int count) {
+    const auto value = load_lanes<V>(x + i, count);
+    squares = V::fma(value, value, squares);
+  });
+  const float mean = V::sum(squares) / static_cast<float>(n);
+  const auto inverse = V::div(V::broadcast(1.0f), V::sqrt(V::broadcast(mean + eps)));
+  for_lanes(n, [&](std::int64_t i, int count) {
+    const auto normed = V::mul(load_lanes<V>(x + i, count), inverse);
+    store_lanes<V>(out + i, V::mul(normed, load_lanes<V>(weight + i, count)), count);
+  });
+}
+
+// out = gate / (1 + e^-gate) · up.
+template <class V>
+void silu_multiply(const float* gate, const float* up, std::int64_t n, float* out) {
+  for_lanes(n, [&](std::int64_t i, int count) {
+    const auto x = load_lanes<V>(gate + i, count);
+    const auto below = V::add(V::broadcast(1.0f), exponential<V>(V::sub(V::zero(), x)));
+    store_lanes<V>(out + i, V::mul(V::div(x, below), load_lanes<V>(up + i, count)), count);
+  });
+}
+
+}  // namespace maestrale::kernels

@@ -1,0 +1,81 @@
+// CpuOps: the operations on this machine's cores, through one instruction set's table of kernels.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "base/memory.h"
+#include "base/threads.h"
+#include "kernels/float_layout.h"
+#include "kernels/kernel_table.h"
+#include "kernels/panels.h"
+#include "ops/ops.h"
+
+namespace maestrale::ops {
+
+// Floats of one worker's piece of a product: [activation rows][rows of the chunk].
+constexpr std::size_t kChunkFloats = 64 * 1024;
+
+class CpuOps final : public Ops {
+ public:
+  CpuOps(const kernels::KernelTable& table, int threads) : table_(table), pool_(threads) {}
+
+  std::string_view isa() const override { return table_.name; }
+  int threads() const override { return pool_.size(); }
+
+  Result<std::size_t> packed_bytes(DType dtype, std::int64_t rows, std::int64_t columns) const override;
+  Status reserve_weights(std::size_t bytes) override;
+  Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) override;
+  std::size_t scratch_bytes(std::int64_t rows, std::int64_t columns) const override;
+  Status reserve_scratch(std::int64_t rows, std::int64_t columns) override;
+
+  void embed(const TensorView& table, std::span<const std::int32_t> tokens, float* out) override;
+  void rms_norm(const float* x, const float* weight, float eps, std::int64_t rows, std::int64_t columns,
+                float* out) override;
+  void linear(const float* x, std::int64_t rows, std::int64_t columns,
+              std::span<const Projection> projections) override;
+  void rope(float* x, std::int64_t row_stride, int heads, int head_size, std::span<const std::int32_t> positions,
+            const RopeTable& table, std::span<const float> row_scale) override;
+  void store_kv(const float* keys, const float* values, int layer, const BatchRows& rows, KvCache& cache) override;
+  void attention(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
+                 const AttentionOptions& options, float* out) override;
+  void silu_multiply(const float* gate, const float* up, std::int64_t rows, std::int64_t columns,
+                     float* out) override;
+
+  // How a weight stands in memory: int8 panels of a quantised type, or panels of floats.
+  struct Layout {
+    const kernels::PanelLayout* panels = nullptr;  // null: floats
+    kernels::FloatLayout floats;
+    std::size_t panel_bytes = 0;
+  };
+
+ private:
+  struct AttentionWork {  // one tile of queries of one sequence
+    std::int64_t first_row = 0;
+    int tokens = 0;
+  };
+  Result<Layout> layout_for(DType dtype, std::int64_t columns, std::int64_t block_columns) const;
+  void for_rows(std::int64_t rows, const std::function<void(std::int64_t)>& body);
+  void quantise(const float* x, std::int64_t rows, std::int64_t columns);
+  void run_chunk(const float* x, std::int64_t rows, const Projection& projection, std::int64_t first_panel,
+                 std::int64_t panel_count, int worker);
+  void attend(const float* q, int layer, const BatchRows& rows, const KvCache& cache, const AttentionOptions& options,
+              const AttentionWork& work, int kv_head, float* scratch, float* out) const;
+  std::size_t worker_scratch_bytes() const;
+  std::byte* worker_scratch(int worker) const;
+
+  const kernels::KernelTable& table_;
+  ThreadPool pool_;
+  std::deque<Layout> layouts_;  // stable addresses for Weight::layout
+  HugeBuffer weights_;
+  std::size_t weights_used_ = 0;
+  HugeBuffer scratch_;          // quantised activations, then one part per worker
+  std::size_t activation_room_ = 0;
+  std::vector<AttentionWork> attention_work_;
+};
+
+// The Ops of this machine: `isa` "ref", "avx2", "avx512", or empty for MAESTRALE_ISA or the best.
+Result<std::unique_ptr<Ops>> make_cpu_ops(std::string_view isa, int threads);
+
+}  // namespace maestrale::ops

@@ -1,0 +1,227 @@
+// Packing weights into panels, and the products with them.
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "base/check.h"
+#include "ops/cpu/cpu_ops.h"
+
+namespace maestrale::ops {
+namespace {
+
+using kernels::FloatKind;
+using kernels::kPanelRows;
+
+constexpr std::int64_t kPanelsPerTile = 2;  // the GEMM works on two panels at a time
+
+std::int64_t panels_of(std::int64_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
+
+bool is_codes(DType dtype) { return dtype == DType::kF8E4M3 || dtype == DType::kI8; }
+
+// [columns][16] elements from 16 rows; missing rows are zero.
+template <class Element>
+void interleave(const std::byte* const rows[kPanelRows], std::int64_t columns, std::byte* out) {
+  constexpr std::int64_t kBlock = 64;
+  for (std::int64_t begin = 0; begin < columns; begin += kBlock) {
+    const std::int64_t end = std::min(begin + kBlock, columns);
+    for (int row = 0; row < kPanelRows; ++row) {
+      for (std::int64_t column = begin; column < end; ++column) {
+        Element value{};
+        if (rows[row] != nullptr) {
+          std::memcpy(&value, rows[row] + static_cast<std::size_t>(column) * sizeof(Element), sizeof(Element));
+        }
+        std::memcpy(out + static_cast<std::size_t>(column * kPanelRows + row) * sizeof(Element), &value,
+                    sizeof(Element));
+      }
+    }
+  }
+}
+
+// llama2.c's groups run over the flattened matrix; FP8 blocks tile it.
+float scale_at(const BlockScales& scales, std::int64_t row, std::int64_t column, std::int64_t columns) {
+  if (scales.values.size() == 1) return scales.values[0];
+  if (scales.block_rows == 1) {
+    return scales.values[static_cast<std::size_t>((row * columns + column) / scales.block_columns)];
+  }
+  const std::int64_t per_row = (columns + scales.block_columns - 1) / scales.block_columns;
+  return scales.values[static_cast<std::size_t>(row / scales.block_rows * per_row + column / scales.block_columns)];
+}
+
+// One row of bare codes with its scales applied.
+void expand_row(const TensorView& matrix, const BlockScales& scales, std::int64_t row, float* out) {
+  const std::int64_t columns = matrix.columns();
+  const std::byte* codes = matrix.row(row);
+  const bool fp8 = matrix.dtype == DType::kF8E4M3;
+  if (fp8) traits(matrix.dtype).dequantise(codes, out, columns);
+  for (std::int64_t column = 0; column < columns; ++column) {
+    const float code = fp8 ? out[column] : static_cast<float>(static_cast<std::int8_t>(codes[column]));
+    out[column] = code * scale_at(scales, row, column, columns);
+  }
+}
+
+// Scales of one FP8 panel: [blocks][16].
+void pack_scales(const BlockScales& scales, std::int64_t first_row, std::int64_t rows, std::int64_t columns,
+                 float* out) {
+  const std::int64_t block = scales.block_columns;
+  for (std::int64_t begin = 0; begin < columns; begin += block) {
+    for (std::int64_t lane = 0; lane < kPanelRows; ++lane) {
+      const std::int64_t row = std::min(first_row + lane, rows - 1);
+      *out++ = scale_at(scales, row, begin, columns);
+    }
+  }
+}
+
+void pack_one(const CpuOps::Layout& layout, const TensorView& matrix, const BlockScales& scales, std::int64_t panel,
+              std::byte* out) {
+  const std::int64_t columns = matrix.columns();
+  const std::int64_t first = panel * kPanelRows;
+  const std::int64_t count = std::min<std::int64_t>(kPanelRows, matrix.rows() - first);
+  const std::byte* rows[kPanelRows] = {};
+  for (std::int64_t lane = 0; lane < count; ++lane) rows[lane] = matrix.row(first + lane);
+  if (layout.panels != nullptr) {
+    kernels::pack_panel(*layout.panels, rows, columns, out);
+  } else if (matrix.dtype == DType::kI8) {
+    std::vector<float> expanded(static_cast<std::size_t>(count * columns));
+    for (std::int64_t lane = 0; lane < count; ++lane) {
+      expand_row(matrix, scales, first + lane, expanded.data() + lane * columns);
+      rows[lane] = reinterpret_cast<const std::byte*>(expanded.data() + lane * columns);
+    }
+    interleave<std::uint32_t>(rows, columns, out);
+  } else if (layout.floats.kind == FloatKind::kF32) {
+    interleave<std::uint32_t>(rows, columns, out);
+  } else if (layout.floats.kind == FloatKind::kFp8) {
+    interleave<std::uint8_t>(rows, columns, out);
+    const std::size_t codes = (static_cast<std::size_t>(columns * kPanelRows) + 63) / 64 * 64;
+    pack_scales(scales, first, matrix.rows(), columns, reinterpret_cast<float*>(out + codes));
+  } else {
+    interleave<std::uint16_t>(rows, columns, out);
+  }
+}
+
+}  // namespace
+
+void expand_scaled(const TensorView& matrix, const BlockScales& scales, float* out) {
+  CHECK(is_codes(matrix.dtype), "only bare codes have scales beside them");
+  for (std::int64_t row = 0; row < matrix.rows(); ++row) expand_row(matrix, scales, row, out + row * matrix.columns());
+}
+
+Result<CpuOps::Layout> CpuOps::layout_for(DType dtype, std::int64_t columns, std::int64_t block_columns) const {
+  Layout layout;
+  layout.panels = kernels::panel_layout(dtype);
+  if (layout.panels != nullptr) {
+    layout.panel_bytes = kernels::panel_bytes(*layout.panels, columns);
+    return layout;
+  }
+  if (dtype == DType::kF32 || dtype == DType::kI8) {
+    layout.floats = {FloatKind::kF32, 0};  // llama2.c's int8 models are small: they run as f32, exactly
+  } else if (dtype == DType::kF16) {
+    layout.floats = {FloatKind::kF16, 0};
+  } else if (dtype == DType::kBF16) {
+    layout.floats = {FloatKind::kBF16, 0};
+  } else if (dtype == DType::kF8E4M3) {
+    layout.floats = {FloatKind::kFp8, block_columns};
+  } else {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "matrices of type " + std::string(traits(dtype).name) + " cannot be multiplied",
+                 .hint = "convert the model to another type"};
+  }
+  layout.panel_bytes = kernels::float_panel_bytes(layout.floats, columns);
+  return layout;
+}
+
+Result<std::size_t> CpuOps::packed_bytes(DType dtype, std::int64_t rows, std::int64_t columns) const {
+  constexpr std::int64_t kSmallestScaleBlock = 128;
+  const Layout layout = TRY(layout_for(dtype, columns, kSmallestScaleBlock));
+  std::size_t bytes = 0;
+  if (!__builtin_mul_overflow(layout.panel_bytes, static_cast<std::size_t>(panels_of(rows)), &bytes)) return bytes;
+  return Error{.kind = ErrorKind::kResource, .what = "a matrix would need more bytes than can be counted"};
+}
+
+Status CpuOps::reserve_weights(std::size_t bytes) {
+  weights_ = TRY(HugeBuffer::allocate(bytes));
+  weights_used_ = 0;
+  return {};
+}
+
+Result<Weight> CpuOps::pack(const TensorView& matrix, const BlockScales& scales) {
+  const std::int64_t rows = matrix.rows();
+  const std::int64_t columns = matrix.columns();
+  layouts_.push_back(TRY(layout_for(matrix.dtype, columns, scales.block_columns)));
+  const Layout& layout = layouts_.back();
+  const std::int64_t panels = panels_of(rows);
+  Weight weight{.rows = rows, .columns = columns, .layout = &layout};
+  weight.bytes = layout.panel_bytes * static_cast<std::size_t>(panels);
+  CHECK(weights_used_ + weight.bytes <= weights_.size(), "weights are planned before they are packed");
+  std::byte* base = weights_.data() + weights_used_;
+  weight.data = base;
+  weights_used_ += weight.bytes;
+  pool_.run(panels, [&](std::int64_t panel, int) {
+    pack_one(layout, matrix, scales, panel, base + static_cast<std::size_t>(panel) * layout.panel_bytes);
+  });
+  return weight;
+}
+
+void CpuOps::quantise(const float* x, std::int64_t rows, std::int64_t columns) {
+  const std::size_t stride = kernels::activation_bytes(columns);
+  for_rows(rows, [&](std::int64_t row) {
+    table_.quantise_row(x + row * columns, columns, scratch_.data() + static_cast<std::size_t>(row) * stride);
+  });
+}
+
+void CpuOps::run_chunk(const float* x, std::int64_t rows, const Projection& projection, std::int64_t first_panel,
+                       std::int64_t panel_count, int worker) {
+  const Weight& weight = *projection.weight;
+  const auto& layout = *static_cast<const Layout*>(weight.layout);
+  const std::byte* panels = weight.data + static_cast<std::size_t>(first_panel) * layout.panel_bytes;
+  const std::int64_t first = first_panel * kPanelRows;
+  const std::int64_t width = std::min(panel_count * kPanelRows, weight.rows - first);
+  auto* product = reinterpret_cast<float*>(worker_scratch(worker));
+  std::byte* scratch = worker_scratch(worker) + kChunkFloats * sizeof(float);
+  if (layout.panels != nullptr) {
+    table_.matmul(layout.panels, panels, panel_count, weight.columns, scratch_.data(), rows, product, width, width,
+                  scratch);
+  } else {
+    table_.matmul_float(layout.floats, panels, panel_count, weight.columns, x, rows, product, width, width);
+  }
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float* from = product + row * width;
+    float* to = projection.out + row * projection.out_stride + first;
+    const float* residual =
+        projection.residual == nullptr ? nullptr : projection.residual + row * projection.out_stride + first;
+    for (std::int64_t i = 0; i < width; ++i) {
+      float value = from[i];
+      if (projection.bias != nullptr) value += projection.bias[first + i];
+      if (residual != nullptr) value += residual[i];
+      to[i] = value;
+    }
+  }
+}
+
+void CpuOps::linear(const float* x, std::int64_t rows, std::int64_t columns, std::span<const Projection> projections) {
+  constexpr std::size_t kMaxProjections = 8;
+  CHECK(projections.size() <= kMaxProjections && rows >= 1, "few products share an input");
+  const bool quantised = std::any_of(projections.begin(), projections.end(), [](const Projection& projection) {
+    return static_cast<const Layout*>(projection.weight->layout)->panels != nullptr;
+  });
+  if (quantised) quantise(x, rows, columns);
+  // Enough pieces to share the work fairly, each small enough for the worker's scratch.
+  std::int64_t total = 0;
+  for (const Projection& projection : projections) total += panels_of(projection.weight->rows);
+  const auto room = static_cast<std::int64_t>(kChunkFloats) / (rows * kPanelRows);
+  constexpr std::int64_t kPiecesPerWorker = 16;
+  std::int64_t chunk = std::max<std::int64_t>(total / (kPiecesPerWorker * pool_.size()), kPanelsPerTile);
+  chunk = std::max(std::min(chunk, room) / kPanelsPerTile * kPanelsPerTile, std::min<std::int64_t>(room, kPanelsPerTile));
+  std::int64_t starts[kMaxProjections + 1] = {};
+  for (std::size_t i = 0; i < projections.size(); ++i) {
+    starts[i + 1] = starts[i] + (panels_of(projections[i].weight->rows) + chunk - 1) / chunk;
+  }
+  pool_.run(starts[projections.size()], [&](std::int64_t piece, int worker) {
+    std::size_t which = 0;
+    while (piece >= starts[which + 1]) ++which;
+    const std::int64_t first = (piece - starts[which]) * chunk;
+    const std::int64_t count = std::min(chunk, panels_of(projections[which].weight->rows) - first);
+    run_chunk(x, rows, projections[which], first, count, worker);
+  });
+}
+
+}  // namespace maestrale::ops
