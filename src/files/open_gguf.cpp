@@ -1,6 +1,3 @@
-#include <array>
-#include <charconv>
-#include <cstdio>
 #include <unordered_set>
 
 #include "files/gguf_reader.h"
@@ -34,17 +31,18 @@ Result<Split> split_of(const GgufFile& file, const std::string& where) {
                .found = std::to_string(split.number) + " of " + std::to_string(split.count)};
 }
 
+std::string five_digits(std::int64_t number) {
+  const std::string digits = std::to_string(number);
+  return std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0') + digits;
+}
+
 // "…-00002-of-00005.gguf" -> the same with another number; empty where the name has another form.
 fs::path part_path(const fs::path& path, std::int64_t number, std::int64_t count) {
-  std::array<char, 32> tail{};
+  const std::string tail = "-of-" + five_digits(count) + ".gguf";
   const std::string name = path.filename().string();
-  std::snprintf(tail.data(), tail.size(), "-of-%05lld.gguf", static_cast<long long>(count));
-  const std::size_t length = std::string_view(tail.data()).size() + 6;  // "-00002" before it
-  if (!name.ends_with(tail.data()) || name.size() < length || name[name.size() - length] != '-') return {};
-  const std::string stem = name.substr(0, name.size() - length);
-  std::array<char, 48> part{};
-  std::snprintf(part.data(), part.size(), "-%05lld%s", static_cast<long long>(number + 1), tail.data());
-  return path.parent_path() / (stem + part.data());
+  const std::size_t length = tail.size() + 6;  // "-00002" before it
+  if (!name.ends_with(tail) || name.size() < length || name[name.size() - length] != '-') return {};
+  return path.parent_path() / (name.substr(0, name.size() - length) + "-" + five_digits(number + 1) + tail);
 }
 
 Status append_tensors(GgufFile& part, const std::string& where, Checkpoint& out,

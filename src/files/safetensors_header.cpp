@@ -75,7 +75,11 @@ class Handler {
     return refuse(code, "a number that is not an integer");
   }
   bool on_bool(bool, Code& code) { return refuse(code, "a boolean where none belongs"); }
-  bool on_null(Code& code) { return refuse(code, "a null where none belongs"); }
+  bool on_null(Code& code) {
+    if (depth_ != 1 || !in_metadata_) return refuse(code, "a null where none belongs");
+    in_metadata_ = false;  // "__metadata__": null is in use
+    return true;
+  }
   bool on_comment_part(bj::string_view, Code&) { return true; }
   bool on_comment(bj::string_view, Code&) { return true; }
 
