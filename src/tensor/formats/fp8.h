@@ -22,14 +22,15 @@ constexpr std::uint8_t f32_to_f8_e4m3(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 24) & 0x80u;
   const std::uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<std::uint8_t>(sign | 0x7fu);
-  if (magnitude >= 0x43e00000u) return static_cast<std::uint8_t>(sign | 0x7eu);  // 448 and up
-  if (magnitude < 0x3c800000u) {  // below 2^-6: let the float adder round to a multiple of 2^-9
-    const float shifted = std::bit_cast<float>(magnitude) + 0x1.0p14f;
-    return static_cast<std::uint8_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x46800000u));
-  }
-  const std::uint32_t rounded = magnitude + 0x7ffffu + ((magnitude >> 20) & 1);
-  return static_cast<std::uint8_t>(sign | ((rounded - (120u << 23)) >> 20));
+  // Below 2^-6 the float adder rounds to a multiple of 2^-9; both roundings are computed, neither is jumped
+  // over.
+  const float shifted = std::bit_cast<float>(magnitude < 0x3c800000u ? magnitude : 0u) + 0x1.0p14f;
+  const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(shifted) - 0x46800000u;
+  const std::uint32_t normal = (magnitude + 0x7ffffu + ((magnitude >> 20) & 1) - (120u << 23)) >> 20;
+  std::uint32_t code = magnitude < 0x3c800000u ? subnormal : normal;
+  code = magnitude >= 0x43e00000u ? 0x7eu : code;  // 448 and up
+  code = magnitude > 0x7f800000u ? 0x7fu : code;   // NaN
+  return static_cast<std::uint8_t>(sign | code);
 }
 
 // Weights of FP8 checkpoints: out[r, c] = code[r, c] * scale_inv[r / block_rows, c / block_columns]. codes

@@ -26,7 +26,7 @@ inline float round_within(float x, float low, float high) {
 }
 
 inline float inverse_or_zero(float x) {
-  const float inverse = 1.0f / x;
+  const float inverse = x != 0 ? 1.0f / x : 0.0f;
   return std::isfinite(inverse) ? inverse : 0.0f;
 }
 
