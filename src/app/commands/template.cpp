@@ -1,0 +1,71 @@
+// maestrale template: a conversation through a chat template, as the model would see it.
+#include <filesystem>
+#include <memory>
+
+#include "app/commands/commands.h"
+#include "app/conversation.h"
+#include "app/parse.h"
+#include "app/render.h"
+#include "app/session.h"
+#include "base/file.h"
+
+namespace maestrale::app {
+namespace {
+
+struct Options {
+  std::string source, input;
+  std::int64_t clock = 0;
+  CommonOptions common;
+};
+
+constexpr std::uint64_t kMaxTemplateBytes = 1u << 24;
+
+bool is_template_file(const std::filesystem::path& path) {
+  const std::string extension = path.extension().string();
+  return extension == ".jinja" || extension == ".jinja2" || extension == ".j2" || extension == ".txt";
+}
+
+Status run(const Options& options) {
+  files::Checkpoint checkpoint;
+  std::string source;
+  if (is_template_file(options.source)) {
+    source = TRY(read_file(options.source, kMaxTemplateBytes));
+  } else {
+    checkpoint = TRY(files::open_checkpoint(options.source));
+    source = checkpoint.chat_template;
+    if (source.empty()) {
+      return Error{.kind = ErrorKind::kNotFound,
+                   .what = "the model comes without a chat template",
+                   .where = options.source};
+    }
+  }
+  const std::string text = TRY(read_input(options.input));
+  const std::string where = options.input == "-" ? "standard input" : options.input;
+  const json::value conversation = TRY(parse_json(text, where, 256));
+  const json::object variables = TRY(template_variables(conversation, checkpoint.tokenizer.get(), where));
+  const auto chat_template = TRY(text::ChatTemplate::parse(source, options.source));
+  const std::string rendered = TRY(chat_template.render(variables, text::TemplateLimits{},
+                                                        text::RenderClock{.unix_seconds = options.clock}));
+  if (!options.common.json) return write_out(rendered);
+  return write_json(json::object{{"text", rendered}});
+}
+
+}  // namespace
+
+Command add_template(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* app = root.add_subcommand("template", "show a conversation as the model sees it");
+  add_text(*app, "MODEL", options->source, "model, or a Jinja file (.jinja, .jinja2, .j2, .txt)")->required();
+  add_text(*app, "-i,--input", options->input, "conversation as JSON; - for standard input")->required();
+  add_integer(*app, "--clock", options->clock, 0, std::int64_t{1} << 40,
+              "seconds since 1970 that strftime_now() reads (default: now)");
+  add_common_options(*app, options->common);
+  app->footer(
+      "The conversation is a list of messages, or an object with messages and, where wanted, tools,\n"
+      "add_generation_prompt, bos_token, eos_token and extra (further variables).\n"
+      "Example:\n"
+      "  echo '[{\"role\": \"user\", \"content\": \"Hello\"}]' | maestrale template model.gguf --input -");
+  return {app, [options] { return run(*options); }};
+}
+
+}  // namespace maestrale::app

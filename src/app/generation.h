@@ -1,0 +1,39 @@
+// Running one request and showing it: streamed text, or one JSON object at the end.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/options.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "engine/engine.h"
+
+namespace maestrale::app {
+
+struct ShownGeneration {
+  engine::Generation generation;
+  std::vector<engine::TokenEvent> events;  // kept where log-probabilities were asked for
+};
+
+// Prints the text as it comes unless --json. Ctrl-C ends it with reason kCancelled. `sequence` < 0: a new
+// one; otherwise it already holds `cached` tokens of the prompt.
+Result<ShownGeneration> stream_generation(engine::Engine& engine, const engine::GenerateRequest& request,
+                                          const CommonOptions& common, bool keep_events, int sequence = -1,
+                                          std::int64_t cached = 0);
+
+json::object generation_json(const engine::Engine& engine, const engine::GenerateRequest& request,
+                             const ShownGeneration& shown);
+// One line on standard error: how much, how fast, why it ended.
+std::string speed_note(const engine::GenerateRequest& request, const engine::Generation& generation);
+// One line per token on standard error.
+void write_logprobs(const engine::Engine& engine, const std::vector<engine::TokenEvent>& events);
+
+// Everything after the text of one answer: newline, JSON, notes. kCancelled where Ctrl-C ended it.
+Status finish_generation(const engine::Engine& engine, const engine::GenerateRequest& request,
+                         const ShownGeneration& shown, const CommonOptions& common);
+
+Result<engine::GenerateRequest> make_request(std::vector<text::TokenId> prompt, const SamplingOptions& said,
+                                             const CommonOptions& common, const engine::Engine& engine);
+
+}  // namespace maestrale::app
