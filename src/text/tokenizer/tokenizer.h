@@ -18,8 +18,9 @@ namespace maestrale::text {
 using TokenId = std::int32_t;
 
 struct EncodeOptions {
-  bool add_special = false;    // put the model's own BOS (and EOS) round the text
-  bool parse_special = false;  // strings that spell a special token become that token; else they are plain text
+  bool add_special = false;  // put the model's own BOS (and EOS) round the text
+  bool parse_special =
+      false;  // strings that spell a special token become that token; else they are plain text
 };
 
 struct DecodeOptions {
@@ -28,9 +29,14 @@ struct DecodeOptions {
 
 enum class TokenKind : std::uint8_t { kNormal, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
+struct TokenizerParts;
+
 class Tokenizer {
  public:
-  virtual ~Tokenizer() = default;
+  explicit Tokenizer(std::unique_ptr<const TokenizerParts> parts);  // loaders call finish() (parts.h)
+  ~Tokenizer();
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
 
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
   // Bytes of the whole sequence, leading-space rules of the family applied; may end inside a character.
@@ -40,7 +46,8 @@ class Tokenizer {
   // The token's bytes as it appears inside a text; control tokens give their spelling, e.g. "<s>".
   std::string_view bytes(TokenId token) const;
   TokenKind kind(TokenId token) const;
-  std::optional<TokenId> find(std::string_view spelling) const;  // special tokens first, then exact vocabulary entry
+  std::optional<TokenId> find(
+      std::string_view spelling) const;  // special tokens first, then exact vocabulary entry
   std::optional<TokenId> bos() const;
   std::optional<TokenId> unknown() const;
   std::optional<TokenId> padding() const;
@@ -48,6 +55,13 @@ class Tokenizer {
   std::span<const TokenId> end_tokens() const;
   bool adds_bos() const;
   std::string_view family() const;  // "byte-bpe", "sentencepiece-bpe", "unigram", "wordpiece", "tekken", ...
+
+  // Appends what `token` adds to a decoded text. `at_start` is true before the first token and tells whether
+  // the family's dummy blank is still to be dropped.
+  void append_decoded(TokenId token, const DecodeOptions& options, bool& at_start, std::string& out) const;
+
+ private:
+  std::unique_ptr<const TokenizerParts> parts_;
 };
 
 // Feeds tokens one at a time and returns only whole characters (invalid bytes become U+FFFD at the end).
