@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "base/result.h"
 #include "tensor/view.h"
 #include "text/tokenizer/tokenizer.h"
@@ -34,6 +35,7 @@ class Checkpoint {
   std::string tokenizer_problem;  // why there is none, for the error of a command that needs one
   std::string chat_template;      // Jinja source, or empty
   std::vector<MappedFile> mappings;
+  std::vector<HugeBuffer> buffers;  // tensors that come from no file (presets)
 
   const TensorView* find(std::string_view name) const;
   std::uint64_t file_bytes() const;  // total size of the mapped files

@@ -1,0 +1,59 @@
+#include "ops/machine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "base/memory.h"
+#include "base/threads.h"
+#include "kernels/dispatch.h"
+#include "kernels/yardsticks.h"
+
+namespace maestrale::ops {
+namespace {
+
+constexpr int kRepetitions = 5;
+
+// Fastest of a few runs of body(worker) on every worker of the pool at once, in seconds.
+template <class Body>
+double best_seconds(ThreadPool& pool, const Body& body) {
+  double best = 1e30;
+  for (int i = 0; i < kRepetitions; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    pool.run(pool.size(), [&body](std::int64_t index, int) { body(index); });
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+}  // namespace
+
+Result<double> measure_int8_peak_gops(int threads) {
+  const kernels::KernelTable* table = TRY(kernels::default_table());
+  ThreadPool pool(threads);
+  constexpr std::int64_t kRounds = 4'000'000;
+  constexpr double kOperations = 2.0 * 64 * kernels::kYardstickDots * static_cast<double>(kRounds);
+  // Scalar code is a hundred times slower: fewer rounds say as much.
+  const std::int64_t rounds = std::strcmp(table->name, "ref") == 0 ? kRounds / 100 : kRounds;
+  const double seconds = best_seconds(pool, [&](std::int64_t) {
+    volatile std::int32_t sink = table->dot_yardstick(rounds);
+    static_cast<void>(sink);
+  });
+  return kOperations * threads * (static_cast<double>(rounds) / static_cast<double>(kRounds)) / seconds / 1e9;
+}
+
+Result<double> measure_read_gbps(int threads) {
+  const kernels::KernelTable* table = TRY(kernels::default_table());
+  ThreadPool pool(threads);
+  constexpr std::size_t kBytesPerThread = std::size_t{256} << 20;
+  const HugeBuffer memory = TRY(HugeBuffer::allocate(kBytesPerThread * static_cast<std::size_t>(threads)));
+  std::memset(memory.data(), 1, memory.size());
+  const double seconds = best_seconds(pool, [&](std::int64_t index) {
+    volatile std::int32_t sink =
+        table->read_yardstick(memory.data() + static_cast<std::size_t>(index) * kBytesPerThread, kBytesPerThread);
+    static_cast<void>(sink);
+  });
+  return static_cast<double>(kBytesPerThread) * threads / seconds / 1e9;
+}
+
+}  // namespace maestrale::ops
