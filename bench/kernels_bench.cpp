@@ -2,8 +2,6 @@
 // alone, loads alone. kernels_bench [--isa NAME] [--format NAME] [--threads N] [--m N] [--seconds S]
 #include <fmt/core.h>
 
-#include <time.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -43,29 +41,23 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// With one thread its own time counts, so that other programs on the machine disturb less.
-double work_time(int threads) {
-  if (threads > 1) return now();
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 // The best of as many runs as fit into `seconds`, at least three.
 template <class Body>
 double best_seconds(const Options& options, Body body) {
   double best = 1e30;
   const double start = now();
   for (int run = 0; run < 3 || now() - start < options.seconds; ++run) {
-    const double begin = work_time(options.threads);
+    const double begin = now();
     body();
-    best = std::min(best, work_time(options.threads) - begin);
+    best = std::min(best, now() - begin);
   }
   return best;
 }
 
 constexpr std::int64_t kColumns = 4096;
-constexpr std::int64_t kRows = 4096;
+constexpr std::int64_t kChunk = 8;  // panels that a worker takes at a time
+constexpr std::int64_t kPieceOps =
+    400'000'000;  // of one timed run: short, to fit between other programs' turns
 constexpr std::size_t kWeightBytes = std::size_t{256} << 20;  // beyond every cache
 
 class Bench {
@@ -97,13 +89,17 @@ class Bench {
 
  private:
   void measure_reads() {
+    constexpr std::size_t kPart = std::size_t{16} << 20;
+    std::size_t at = 0;
     const double reads = best_seconds(options_, [&] {
-      const std::size_t chunk = std::size_t{1} << 20;
-      pool_.run(static_cast<std::int64_t>(kWeightBytes / chunk), [&](std::int64_t i, int) {
-        keep_ += table_.read_yardstick(weights_.data() + static_cast<std::size_t>(i) * chunk, chunk);
+      const std::byte* part = weights_.data() + at;
+      at = (at + kPart) % kWeightBytes;
+      const std::size_t chunk = std::size_t{1} << 18;
+      pool_.run(static_cast<std::int64_t>(kPart / chunk), [&](std::int64_t i, int) {
+        keep_ += table_.read_yardstick(part + static_cast<std::size_t>(i) * chunk, chunk);
       });
     });
-    peak_bytes_ = std::max(peak_bytes_, static_cast<double>(kWeightBytes) / reads);
+    peak_bytes_ = std::max(peak_bytes_, static_cast<double>(kPart) / reads);
   }
 
   void pack(const PanelLayout& layout, const FormatTraits& facts, std::size_t bytes) {
@@ -116,13 +112,13 @@ class Bench {
     }
     const std::byte* rows[kPanelRows];
     for (std::size_t r = 0; r < kPanelRows; ++r) rows[r] = source.data() + r * row_bytes;
-    const double start = work_time(1);
+    const double start = now();
     std::size_t at = 0;
     for (; at + bytes <= kWeightBytes; at += bytes) pack_panel(layout, rows, kColumns, weights_.data() + at);
-    fmt::print("{}: packs {:.2f} GB/s\n", facts.name, static_cast<double>(at) / 1e9 / (work_time(1) - start));
+    fmt::print("{}: packs {:.2f} GB/s\n", facts.name, static_cast<double>(at) / 1e9 / (now() - start));
   }
 
-  // m activations: all of the weights where they are read once, kRows of them where they are read for many.
+  // m activations, piece by piece of the weights.
   void row(const PanelLayout& layout, const FormatTraits& facts, std::size_t bytes, int m) {
     const std::size_t stride = activation_bytes(kColumns);
     Lines activations(stride * static_cast<std::size_t>(m));
@@ -131,17 +127,21 @@ class Bench {
     for (int i = 0; i < m; ++i) {
       table_.quantise_row(x.data(), kColumns, activations.data() + static_cast<std::size_t>(i) * stride);
     }
-    const auto panels = m > 64 ? kRows / kPanelRows : static_cast<std::int64_t>(kWeightBytes / bytes);
+    const auto all = static_cast<std::int64_t>(kWeightBytes / bytes);
+    const std::int64_t panels =
+        std::min(all, std::max<std::int64_t>(kChunk, kPieceOps / (kColumns * m * 32)) * options_.threads);
     const std::int64_t out_stride = panels * kPanelRows;
     std::vector<float> out(static_cast<std::size_t>(out_stride * m));
-    constexpr std::int64_t kChunk = 16;  // panels
+    std::int64_t piece = 0;  // walks through all of the weights, so that none is in a cache
     const double seconds = best_seconds(options_, [&] {
+      const std::int64_t begin = piece * panels;
+      piece = (piece + 2) * panels <= all ? piece + 1 : 0;
       pool_.run((panels + kChunk - 1) / kChunk, [&](std::int64_t chunk, int worker) {
         const std::int64_t first = chunk * kChunk;
         const std::int64_t count = std::min(kChunk, panels - first);
-        table_.matmul(&layout, weights_.data() + static_cast<std::size_t>(first) * bytes, count, kColumns,
-                      activations.data(), m, out.data() + first * kPanelRows, out_stride, count * kPanelRows,
-                      scratch_[static_cast<std::size_t>(worker)].data());
+        table_.matmul(&layout, weights_.data() + static_cast<std::size_t>(begin + first) * bytes, count,
+                      kColumns, activations.data(), m, out.data() + first * kPanelRows, out_stride,
+                      count * kPanelRows, scratch_[static_cast<std::size_t>(worker)].data());
       });
     });
     if (m <= 16) measure_reads();

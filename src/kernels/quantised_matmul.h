@@ -271,7 +271,7 @@ void tiled_pair(const MatmulArgs& args, std::int64_t panel, const ActivationBloc
     V::store(scratch.sums[i], V::zero());
     V::store(scratch.sums[i] + kPanelRows, V::zero());
   }
-  const int tiles = (count + V::kTileRows - 1) / V::kTileRows;
+  const int tiles = (count + V::kDotRows - 1) / V::kDotRows;
   for (std::int64_t block = 0; block < args.blocks; block += kUnpackBlocks) {
     const std::int64_t left = args.blocks - block;
     const int blocks = left < kUnpackBlocks ? static_cast<int>(left) : kUnpackBlocks;
@@ -280,8 +280,8 @@ void tiled_pair(const MatmulArgs& args, std::int64_t panel, const ActivationBloc
     unpack<V, K>(second + at, blocks, table, 1, scratch);
     for (int t = 0, row = 0; t < tiles; ++t) {  // as even as can be
       const int rows = (count - row) / (tiles - t);
-      tile_of<V, ShapeOf<V, K>, V::kTileRows>(rows, scratch, blocks, x + row * args.activation_stride + block,
-                                              args.activation_stride, scratch.sums + row);
+      tile_of<V, ShapeOf<V, K>, V::kDotRows>(rows, scratch, blocks, x + row * args.activation_stride + block,
+                                             args.activation_stride, scratch.sums + row);
       row += rows;
     }
   }

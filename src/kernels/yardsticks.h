@@ -16,7 +16,9 @@ std::int32_t dot_yardstick(std::int64_t rounds) {
   const typename V::U8 codes = V::bytes(3);
   const auto x = V::quad(four);
 #pragma GCC unroll 16
-  for (int i = 0; i < kYardstickDots; ++i) dots[i] = V::template dot_start<8>(V::izero());
+  for (int i = 0; i < kYardstickDots; ++i) {
+    dots[i] = V::template dot_start<8>(V::ibroadcast(static_cast<std::int32_t>(rounds) * i));  // all different
+  }
   for (std::int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 16
     for (int i = 0; i < kYardstickDots; ++i) V::template dot_step<8>(dots[i], 1, false, codes, x);

@@ -14,6 +14,7 @@ struct Avx2 {
   static constexpr const char* kName = "avx2";
   static constexpr bool kByteDot = false;
   static constexpr int kTileRows = 3;
+  static constexpr int kDotRows = 3;
 
   struct F32 {
     __m256 a, b;

@@ -12,7 +12,8 @@ namespace maestrale::kernels::simd {
 struct Ref {
   static constexpr const char* kName = "ref";
   static constexpr bool kByteDot = true;  // dot_step takes codes of the full 8 bits, without saturation
-  static constexpr int kTileRows = 2;     // activation rows of a tile that the registers hold
+  static constexpr int kTileRows = 2;     // activation rows of a tile of float sums that the registers hold
+  static constexpr int kDotRows = 2;      // the same for tiles of Dots with their float sums
 
   struct F32 {
     float v[16];
