@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -158,7 +159,6 @@ Result<std::string> model_problem(engine::Engine& engine, const Case& c,
   const auto vocabulary = static_cast<std::size_t>(engine.info().vocabulary);
   if (vocabulary != c.vocabulary)
     return fmt::format("vocabulary of {}, expected {}", vocabulary, c.vocabulary);
-  std::vector<std::vector<float>> logits;
   TRY(prompt_logits(engine, c, logits));
   std::string problem;
   for (const Expected& expected : accepted) {
@@ -174,9 +174,13 @@ Result<std::string> model_problem(engine::Engine& engine, const Case& c,
   return problem;
 }
 
-void run_file(const Case& c, const fs::path& path, const std::string& isa, Report& report) {
+using Logits = std::vector<std::vector<float>>;
+
+// Judges one file on one instruction set; its logits, or none where it could not run.
+Logits run_file(const Case& c, const fs::path& path, const std::string& isa, Report& report) {
   const std::string case_name = fmt::format("{}/{} [{}]", c.name, path.filename().string(), isa);
-  if (!report.wants(case_name)) return;
+  if (!report.wants(case_name)) return {};
+  Logits logits;
   const auto problem = [&]() -> Result<std::string> {
     const auto accepted = TRY(expectations(c, path.extension() == ".gguf"));
     files::Checkpoint checkpoint = TRY(files::open_checkpoint(path, {.load_tokenizer = false}));
@@ -186,22 +190,38 @@ void run_file(const Case& c, const fs::path& path, const std::string& isa, Repor
                                                                          .batch_rows = 64,
                                                                          .isa = isa,
                                                                          .progress = {}}));
-    return model_problem(*engine, c, accepted);
+    return model_problem(*engine, c, accepted, logits);
   }();
   if (problem.ok()) {
     report.judge(case_name, *problem);
-  } else if (problem.error().kind == ErrorKind::kUnsupported) {
-    report.skip(case_name, problem.error().what);
-  } else {
-    report.fail(case_name, problem.error().render());
+    return logits;
   }
+  const Error& error = problem.error();
+  error.kind == ErrorKind::kUnsupported ? report.skip(case_name, error.what)
+                                        : report.fail(case_name, error.render());
+  return {};
+}
+
+bool same_bits(const Logits& a, const Logits& b) {
+  const auto same_prompt = [](const std::vector<float>& x, const std::vector<float>& y) {
+    return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0;
+  };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_prompt);
 }
 
 Status run_case_folder(const fs::path& folder, const std::vector<std::string>& isas, Report& report) {
   const Case c = TRY(read_case(folder));
   for (const char* file : {"hf", "native", "model.gguf"}) {
     if (!fs::exists(folder / file)) continue;
-    for (const std::string& isa : isas) run_file(c, folder / file, isa, report);
+    Logits first;
+    for (const std::string& isa : isas) {
+      const Logits logits = run_file(c, folder / file, isa, report);
+      if (!first.empty() && !logits.empty()) {
+        report.judge(fmt::format("{}/{} [{} gives the bits of {}]", c.name, file, isa, isas.front()),
+                     same_bits(first, logits) ? "" : "some logits differ in some bit");
+      }
+      if (first.empty()) first = logits;
+    }
   }
   return {};
 }
