@@ -187,6 +187,22 @@ NormalizerPtr make_replace(std::string from, std::string to) {
   });
 }
 
+NormalizerPtr make_collapse_blanks(std::string to) {
+  return whole_text([to = std::move(to)](std::string_view text, const Stretch&) {
+    std::string out;
+    for (std::size_t pos = 0; pos < text.size();) {
+      const std::size_t end = std::min(text.find_first_not_of(' ', pos), text.size());
+      if (end - pos >= 2) {
+        out.append(to);
+        pos = end;
+      } else {
+        out += text[pos++];
+      }
+    }
+    return out;
+  });
+}
+
 NormalizerPtr make_strip(bool left, bool right) {
   return whole_text([left, right](std::string_view text, const Stretch&) {
     const Scanner scanner(text);

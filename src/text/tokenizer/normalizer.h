@@ -38,6 +38,7 @@ enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 NormalizerPtr make_unicode_normalizer(UnicodeForm form);
 NormalizerPtr make_prepend(std::string prefix);
 NormalizerPtr make_replace(std::string from, std::string to);
+NormalizerPtr make_collapse_blanks(std::string to);  // every run of two blanks or more becomes `to`
 NormalizerPtr make_lowercase();
 NormalizerPtr make_strip_accents();
 NormalizerPtr make_strip(bool left, bool right);

@@ -26,6 +26,7 @@ struct TokenizerParts {
   SpecialTokens specials;               // looked for before the normaliser
   SpecialTokens normalized_specials;    // looked for after it
   NormalizerPtr normalizer;             // nullptr: none
+  NormalizerPtr rewriter;               // after the normalized specials; nullptr: none
   PreTokenizerPtr pre_tokenizer;        // nullptr: the stretch is one piece
   std::unique_ptr<const Model> model;
   bool strip_leading_space = false;  // a blank at the start of a decoded text is the dummy prefix

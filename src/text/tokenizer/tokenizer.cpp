@@ -18,16 +18,30 @@ struct ModelSink final : PieceSink {
 // Text after the normaliser.
 class NormalizedStretch final : public SpecialTokens::Sink {
  public:
-  NormalizedStretch(const TokenizerParts& parts, std::vector<TokenId>& out) : parts_(parts), out_(out) {}
+  NormalizedStretch(const TokenizerParts& parts, Stretch& stretch, std::vector<TokenId>& out)
+      : parts_(parts), stretch_(stretch), out_(out) {}
   void text(std::string_view text) override {
+    if (parts_.rewriter != nullptr) {
+      pieces(parts_.rewriter->apply(text, stretch_));
+    } else {
+      pieces(text);
+    }
+    stretch_.first = false;
+  }
+  void token(TokenId token) override {
+    out_.push_back(token);
+    stretch_.first = false;
+  }
+
+ private:
+  void pieces(std::string_view text) {
     if (parts_.pre_tokenizer == nullptr) return parts_.model->encode(text, out_);
     ModelSink sink(*parts_.model, out_);
     parts_.pre_tokenizer->split(text, sink);
   }
-  void token(TokenId token) override { out_.push_back(token); }
 
- private:
   const TokenizerParts& parts_;
+  Stretch& stretch_;
   std::vector<TokenId>& out_;
 };
 
@@ -37,7 +51,7 @@ class RawStretch final : public SpecialTokens::Sink {
   RawStretch(const TokenizerParts& parts, bool parse_special, std::vector<TokenId>& out)
       : parts_(parts), parse_special_(parse_special), out_(out) {}
   void text(std::string_view text) override {
-    NormalizedStretch sink(parts_, out_);
+    NormalizedStretch sink(parts_, stretch_, out_);
     if (parts_.normalizer == nullptr) {
       parts_.normalized_specials.split(text, parse_special_, sink);
     } else {
