@@ -19,6 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Ids = std::vector<text::TokenId>;
+using Logits = std::vector<std::vector<float>>;  // prompt by prompt, [positions × vocabulary]
 
 struct Prompt {
   Ids tokens, greedy;
@@ -98,7 +99,7 @@ struct Difference {
   std::size_t prompt = 0, position = 0;
 };
 
-Difference compare(const Case& c, const Expected& expected, const std::vector<std::vector<float>>& logits) {
+Difference compare(const Case& c, const Expected& expected, const Logits& logits) {
   Difference worst;
   for (std::size_t p = 0; p < c.prompts.size(); ++p) {
     for (std::size_t i = 0; i < logits[p].size(); ++i) {
@@ -110,7 +111,7 @@ Difference compare(const Case& c, const Expected& expected, const std::vector<st
   return worst;
 }
 
-Status prompt_logits(engine::Engine& engine, const Case& c, std::vector<std::vector<float>>& logits) {
+Status prompt_logits(engine::Engine& engine, const Case& c, Logits& logits) {
   for (const Prompt& prompt : c.prompts) {
     std::vector<float> rows(prompt.tokens.size() * c.vocabulary);
     const int sequence = engine.open_sequence();
@@ -153,9 +154,9 @@ Result<std::string> greedy_problem(engine::Engine& engine, const Case& c, double
   return std::string();
 }
 
-// "" where this loaded file gives one of the accepted results.
+// "" where this loaded file gives one of the accepted results. Its logits are left in `logits`.
 Result<std::string> model_problem(engine::Engine& engine, const Case& c,
-                                  const std::vector<Expected>& accepted) {
+                                  const std::vector<Expected>& accepted, Logits& logits) {
   const auto vocabulary = static_cast<std::size_t>(engine.info().vocabulary);
   if (vocabulary != c.vocabulary)
     return fmt::format("vocabulary of {}, expected {}", vocabulary, c.vocabulary);
@@ -173,8 +174,6 @@ Result<std::string> model_problem(engine::Engine& engine, const Case& c,
   }
   return problem;
 }
-
-using Logits = std::vector<std::vector<float>>;
 
 // Judges one file on one instruction set; its logits, or none where it could not run.
 Logits run_file(const Case& c, const fs::path& path, const std::string& isa, Report& report) {
