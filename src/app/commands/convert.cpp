@@ -21,7 +21,10 @@ struct Options {
 
 std::string type_list() {
   std::string list;
-  for (const std::string& name : files::quant_mix_names()) list += (list.empty() ? "" : ", ") + name;
+  for (const std::string_view name : files::quant_mix_names()) {
+    if (!list.empty()) list += ", ";
+    list += name;
+  }
   return list;
 }
 
