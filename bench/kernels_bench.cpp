@@ -56,6 +56,7 @@ double best_seconds(const Options& options, Body body) {
 
 constexpr std::int64_t kColumns = 4096;
 constexpr std::int64_t kChunk = 8;  // panels that a worker takes at a time
+constexpr std::int64_t kPieceBytes = 16 << 20;
 constexpr std::int64_t kPieceOps =
     400'000'000;  // of one timed run: short, to fit between other programs' turns
 constexpr std::size_t kWeightBytes = std::size_t{256} << 20;  // beyond every cache

@@ -5,6 +5,10 @@
 add_library(maestrale_flags INTERFACE)
 target_include_directories(maestrale_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(maestrale_flags INTERFACE -Wall -Wextra -Wconversion -Werror -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # g++ 12 warns of the paths that TRY leaves by.
+  target_compile_options(maestrale_flags INTERFACE -Wno-maybe-uninitialized)
+endif()
 if(MAESTRALE_SANITIZE)
   set(sanitize -fsanitize=${MAESTRALE_SANITIZE} -fno-sanitize-recover=all)
   target_compile_options(maestrale_flags INTERFACE ${sanitize} -fno-omit-frame-pointer)

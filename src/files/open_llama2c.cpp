@@ -44,28 +44,43 @@ std::vector<Candidate> candidates(const fs::path& model, std::int64_t vocab_size
   return found;
 }
 
+struct Choice {
+  const Candidate* best = nullptr;
+  const Candidate* rival = nullptr;  // as likely as the best, and different
+};
+
+Choice choose(const std::vector<Candidate>& found) {
+  if (found.empty()) return {};
+  for (const Candidate& candidate : found) {
+    if (candidate.path.filename() == "tokenizer.bin") return {&candidate, nullptr};
+  }
+  const bool tied =
+      found.size() > 1 && found[1].likeness == found[0].likeness && found[1].bytes != found[0].bytes;
+  return {&found[0], tied ? &found[1] : nullptr};
+}
+
 void load_tokenizer(const fs::path& model, std::int64_t vocab_size, Checkpoint& out) {
   const std::vector<Candidate> found = candidates(model, vocab_size);
-  if (found.empty()) {
+  const auto [best, rival] = choose(found);
+  if (best == nullptr) {
     out.tokenizer_problem = model.string() + ": no tokenizer.bin of " + std::to_string(vocab_size) +
                             " entries lies beside the model";
-    return;
-  }
-  const Candidate* best = &found.front();
-  for (const Candidate& candidate : found) {
-    if (candidate.path.filename() == "tokenizer.bin") best = &candidate;
-  }
-  if (best->path.filename() != "tokenizer.bin" && found.size() > 1 && found[1].likeness == best->likeness &&
-      found[1].bytes != best->bytes) {
+  } else if (rival != nullptr) {
     out.tokenizer_problem = model.string() + ": several tokenizers beside the model fit it (" +
-                            best->path.filename().string() + ", " + found[1].path.filename().string() +
+                            best->path.filename().string() + ", " + rival->path.filename().string() +
                             "); name the right one tokenizer.bin";
-    return;
+  } else {
+    keep_tokenizer(text::tokenizer_from_llama2c(best->bytes, vocab_size, best->path.string()), out);
   }
-  keep_tokenizer(text::tokenizer_from_llama2c(best->bytes, vocab_size, best->path.string()), out);
 }
 
 }  // namespace
+
+fs::path llama2c_tokenizer_path(const fs::path& model, std::int64_t vocab_size) {
+  const std::vector<Candidate> found = candidates(model, vocab_size);
+  const auto [best, rival] = choose(found);
+  return best == nullptr || rival != nullptr ? fs::path() : best->path;
+}
 
 Result<Checkpoint> open_llama2c(MappedFile opened, const OpenOptions& options) {
   Checkpoint out;

@@ -12,6 +12,8 @@ namespace maestrale::files {
 
 Result<Checkpoint> open_gguf(MappedFile first, const OpenOptions& options);
 Result<Checkpoint> open_llama2c(MappedFile file, const OpenOptions& options);
+// The tokenizer that lies beside a llama2.c model; empty where there is none or several fit.
+std::filesystem::path llama2c_tokenizer_path(const std::filesystem::path& model, std::int64_t vocab_size);
 // HF or Mistral, as the folder's files say.
 Result<Checkpoint> open_folder(const std::filesystem::path& folder, const OpenOptions& options);
 

@@ -14,13 +14,13 @@ enum class KvType : std::uint8_t { kF32, kF16, kQ8 };
 
 // Byte offsets within one (layer, KV head) part of a page.
 struct KvHeadLayout {
-  int head_size = 0;         // D
-  int value_size = 0;        // DV: D rounded up to 16
-  int scale_blocks = 0;      // Q8: ceil(D / 32)
+  int head_size = 0;     // D
+  int value_size = 0;    // DV: D rounded up to 16
+  int scale_blocks = 0;  // Q8: ceil(D / 32)
   std::size_t key_scales = 0;
   std::size_t values = 0;
   std::size_t value_scales = 0;
-  std::size_t bytes = 0;     // of the whole part, multiple of 64
+  std::size_t bytes = 0;  // of the whole part, multiple of 64
 };
 
 inline KvHeadLayout kv_head_layout(KvType type, int head_size) {

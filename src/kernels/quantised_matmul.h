@@ -57,6 +57,15 @@ template <class V, class Scales>
   return Scales::kHalves == 1 ? first : V::fma(V::to_f32(dots[1]), scale1, first);
 }
 
+// The weights come from memory in one long stream; asking for them this far ahead hides its latency behind
+// the arithmetic. Nothing is read beyond the panels, a prefetch may point there.
+constexpr int kAheadBytes = 4096;
+
+template <class V>
+[[gnu::always_inline]] inline void prefetch_lines(const std::uint8_t* first, int bytes) {
+  for (int at = 0; at < bytes; at += 64) V::prefetch(first + at);
+}
+
 // --- few activations: straight from the panel ---
 
 template <class V, class K, int kCount>
@@ -68,7 +77,9 @@ template <class V, class K, int kCount>
   using Scales = typename K::Scales;
   constexpr int kHalves = Scales::kHalves;
   typename V::Dot dots[kCount][kHalves];
+#pragma GCC unroll 8
   for (int i = 0; i < kCount; ++i) {
+#pragma GCC unroll 2
     for (int half = 0; half < kHalves; ++half) {
       const std::int32_t offset = kHalves == 1 ? x[i * x_stride].offset : x[i * x_stride].half_offsets[half];
       dots[i][half] =
@@ -104,25 +115,37 @@ template <class V, class K, int kCount>
 }
 
 template <class V, class K, int kCount>
-void direct(const MatmulArgs& args, const ActivationBlock* x, float* out) {
+void direct(const MatmulArgs& args, std::int64_t panel) {
   const typename V::U8 table = K::Codes::kTable ? V::load_table(args.layout->table) : V::bytes(0);
-  for (std::int64_t panel = 0; panel < args.panel_count; ++panel) {
-    const std::uint8_t* group = args.panels + panel * args.panel_bytes;
-    typename V::F32 acc[kCount];
-    for (int i = 0; i < kCount; ++i) acc[i] = V::zero();
-    for (std::int64_t block = 0; block < args.blocks; block += K::kBlocks, group += K::kBytes) {
-      const typename K::Scales::template Reader<V> reader(group + K::Codes::kBytes);
-      const std::int64_t left = args.blocks - block;
-      const int count = left < K::kBlocks ? static_cast<int>(left) : K::kBlocks;
-      for (int b = 0; b < count; ++b) {
-        direct_block<V, K, kCount>(group, reader, b, table, x + block + b, args.activation_stride, acc);
-      }
-    }
-    for (int i = 0; i < kCount; ++i) {
-      const std::int64_t row = panel * kPanelRows;
-      store_rows<V>(out + i * args.out_stride + row, acc[i], args.row_limit - row);
+  const std::uint8_t* group = args.panels + panel * args.panel_bytes;
+  typename V::F32 acc[kCount];
+#pragma GCC unroll 8
+  for (int i = 0; i < kCount; ++i) acc[i] = V::zero();
+  for (std::int64_t block = 0; block < args.blocks; block += K::kBlocks, group += K::kBytes) {
+    const typename K::Scales::template Reader<V> reader(group + K::Codes::kBytes);
+    const std::int64_t left = args.blocks - block;
+    const int count = left < K::kBlocks ? static_cast<int>(left) : K::kBlocks;
+    for (int b = 0; b < count; ++b) {
+      constexpr int kShare = K::kBytes / K::kBlocks;
+      prefetch_lines<V>(group + kAheadBytes + b * kShare, kShare);
+      direct_block<V, K, kCount>(group, reader, b, table, args.activations + block + b,
+                                 args.activation_stride, acc);
     }
   }
+#pragma GCC unroll 8
+  for (int i = 0; i < kCount; ++i) {
+    const std::int64_t row = panel * kPanelRows;
+    store_rows<V>(args.out + i * args.out_stride + row, acc[i], args.row_limit - row);
+  }
+}
+
+// Calls the direct kernel of exactly `count` activations, 1 <= count <= kCount.
+template <class V, class K, int kCount>
+void direct_of(int count, const MatmulArgs& args, std::int64_t panel) {
+  if constexpr (kCount > 1) {
+    if (count < kCount) return direct_of<V, K, kCount - 1>(count, args, panel);
+  }
+  direct<V, K, kCount>(args, panel);
 }
 
 // --- many activations: two panels unpacked to bytes, then tiles of activations ---
@@ -209,10 +232,20 @@ template <class V, class Shape, int kRows>
   }
 }
 
+// Lines of the next weights that a tile asks for, a few with each block.
+struct Ahead {
+  const std::uint8_t* first[kTilePanels];
+  int lines_per_block;
+};
+
 template <class V, class Shape, int kRows>
 void tile(const TileScratch& scratch, int blocks, const ActivationBlock* x, std::int64_t x_stride,
-          float (*sums)[kTileLanes]) {
+          float (*sums)[kTileLanes], Ahead ahead) {
   for (int b = 0; b < blocks; ++b, ++x) {
+    for (int line = 0; line < ahead.lines_per_block; ++line) {
+      V::prefetch(ahead.first[0] += 64);
+      V::prefetch(ahead.first[1] += 64);
+    }
     typename V::F32 scaled[kRows][kTilePanels];
 #pragma GCC unroll 2
     for (int half = 0; half < Shape::kHalves; ++half) {
@@ -253,11 +286,11 @@ void tile(const TileScratch& scratch, int blocks, const ActivationBlock* x, std:
 // Calls the tile kernel of exactly `rows` activations, 1 <= rows <= kRows.
 template <class V, class Shape, int kRows>
 void tile_of(int rows, const TileScratch& scratch, int blocks, const ActivationBlock* x,
-             std::int64_t x_stride, float (*sums)[kTileLanes]) {
+             std::int64_t x_stride, float (*sums)[kTileLanes], const Ahead& ahead) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return tile_of<V, Shape, kRows - 1>(rows, scratch, blocks, x, x_stride, sums);
+    if (rows < kRows) return tile_of<V, Shape, kRows - 1>(rows, scratch, blocks, x, x_stride, sums, ahead);
   }
-  tile<V, Shape, kRows>(scratch, blocks, x, x_stride, sums);
+  tile<V, Shape, kRows>(scratch, blocks, x, x_stride, sums, ahead);
 }
 
 // Two panels (the second may be the first again, then not stored) times at most kChunkRows activations.
@@ -278,11 +311,16 @@ void tiled_pair(const MatmulArgs& args, std::int64_t panel, const ActivationBloc
     const std::int64_t at = block / K::kBlocks * K::kBytes;
     unpack<V, K>(first + at, blocks, table, 0, scratch);
     unpack<V, K>(second + at, blocks, table, 1, scratch);
+    constexpr int kLines = kUnpackBlocks / K::kBlocks * K::kBytes / 64;
+    const int lines = kLines / (tiles * kUnpackBlocks) + 1;
+    Ahead ahead{{first + at + kLines * 64, second + at + kLines * 64}, lines};
     for (int t = 0, row = 0; t < tiles; ++t) {  // as even as can be
       const int rows = (count - row) / (tiles - t);
       tile_of<V, ShapeOf<V, K>, V::kDotRows>(rows, scratch, blocks, x + row * args.activation_stride + block,
-                                             args.activation_stride, scratch.sums + row);
+                                             args.activation_stride, scratch.sums + row, ahead);
       row += rows;
+      for (const std::uint8_t*& next : ahead.first) next += lines * blocks * 64;
+      if (ahead.first[0] >= first + at + 2 * kLines * 64) ahead.lines_per_block = 0;
     }
   }
   const std::int64_t limit = args.row_limit - panel * kPanelRows;
@@ -295,19 +333,13 @@ void tiled_pair(const MatmulArgs& args, std::int64_t panel, const ActivationBloc
 
 template <class V, class K>
 void matmul_kind(const MatmulArgs& args) {
-  switch (args.activation_count) {
-    case 0:
-      return;
-    case 1:
-      return direct<V, K, 1>(args, args.activations, args.out);
-    case 2:
-      return direct<V, K, 2>(args, args.activations, args.out);
-    case 3:
-      return direct<V, K, 3>(args, args.activations, args.out);
-    case 4:
-      return direct<V, K, 4>(args, args.activations, args.out);
-    default:
-      break;
+  if (args.activation_count <= 0) return;
+  if (args.activation_count <= V::kDirectRows) {
+    const auto count = static_cast<int>(args.activation_count);
+    for (std::int64_t panel = 0; panel < args.panel_count; ++panel) {
+      direct_of<V, K, V::kDirectRows>(count, args, panel);
+    }
+    return;
   }
   for (std::int64_t first = 0; first < args.activation_count; first += kChunkRows) {
     const std::int64_t left = args.activation_count - first;

@@ -79,10 +79,9 @@ std::vector<std::vector<text::TokenId>> cut_windows(const std::vector<text::Toke
   for (std::size_t start = 0; start < tokens.size(); start += payload) {
     const std::size_t count = std::min(payload, tokens.size() - start);
     if (whole_only && count < payload && start > 0) break;
-    std::vector<text::TokenId> window;
-    if (bos) window.push_back(*bos);
-    window.insert(window.end(), tokens.begin() + static_cast<std::ptrdiff_t>(start),
-                  tokens.begin() + static_cast<std::ptrdiff_t>(start + count));
+    std::vector<text::TokenId> window(count + size - payload, bos.value_or(0));
+    std::copy_n(tokens.begin() + static_cast<std::ptrdiff_t>(start), count,
+                window.end() - static_cast<std::ptrdiff_t>(count));
     if (window.size() >= 2) windows.push_back(std::move(window));
   }
   return windows;
@@ -110,7 +109,7 @@ Status run(const Options& options) {
   catch_interrupts();
   for (std::size_t i = 0; i < windows.size(); ++i) {
     bar.update(static_cast<double>(i) / static_cast<double>(windows.size()));
-    const std::size_t first = options.second_half ? windows[i].size() / 2 : (1);
+    const std::size_t first = options.second_half ? windows[i].size() / 2 : 1;
     TRY(score_window(*engine, windows[i], std::max<std::size_t>(first, 1), score, logits, scratch));
   }
   restore_interrupts();

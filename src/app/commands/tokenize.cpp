@@ -1,4 +1,5 @@
 // maestrale tokenize and detokenize: text to token ids and back, as one JSON array.
+#include <boost/json/serialize.hpp>
 #include <memory>
 
 #include "app/commands/commands.h"

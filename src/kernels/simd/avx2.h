@@ -15,6 +15,7 @@ struct Avx2 {
   static constexpr bool kByteDot = false;
   static constexpr int kTileRows = 3;
   static constexpr int kDotRows = 3;
+  static constexpr int kDirectRows = 2;
 
   struct F32 {
     __m256 a, b;

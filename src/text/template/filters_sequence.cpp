@@ -55,6 +55,7 @@ Result<Value> choose(Machine& machine, const Value& self, const Bound& arguments
                      bool by_attribute) {
   if (by_attribute && arguments.rest.empty()) return machine.fail("Missing parameter for attribute name");
   std::vector<Value> kept;
+  if (!truthy(self)) return machine.make_generator(kept);  // none too
   for (const Value& item : TRY(machine.iterate(self))) {
     TRY(machine.charge(1));
     if (TRY(passes(machine, item, arguments.rest, arguments, by_attribute)) == wanted) kept.push_back(item);
@@ -245,6 +246,7 @@ Result<Value> map_attribute(Machine& machine, const Value& self, const Bound& ar
   }
   if (attribute.absent()) return machine.fail("map requires a filter argument");
   std::vector<Value> out;
+  if (!truthy(self)) return machine.make_generator(out);
   for (const Value& item : TRY(machine.iterate(self))) {
     TRY(machine.charge(1));
     const Value value = TRY(machine.path(item, attribute));
@@ -258,6 +260,7 @@ Result<Value> filter_map(Machine& machine, const Value& self, const Bound& argum
   if (arguments.rest.empty()) return map_attribute(machine, self, arguments);
   const std::string_view name = TRY(machine.str(arguments.rest[0]));
   std::vector<Value> out;
+  if (!truthy(self)) return machine.make_generator(out);  // none too
   for (const Value& item : TRY(machine.iterate(self))) {
     TRY(machine.charge(1));
     out.push_back(TRY(machine.filter(name, item, {arguments.rest.subspan(1), arguments.named})));

@@ -9,7 +9,7 @@
 namespace maestrale::text {
 namespace {
 
-constexpr std::size_t kBytes = 2'000'000;
+constexpr std::size_t kBytes = 300'000;
 constexpr double kSecondsMax = 20;  // sanitizers included; the aim is well under two
 
 std::string repeated(const std::string& part) {
