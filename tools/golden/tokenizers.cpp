@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <charconv>
 
 #include "base/file.h"
 #include "files/checkpoint.h"
@@ -29,9 +30,24 @@ Result<text::TiktokenSpec> tiktoken_spec(const JsonFields& fields) {
       spec.specials.emplace_back(spelling, static_cast<text::TokenId>(id.get_int64()));
     }
   }
-  // Tekken numbers its ranks from 1000 on: the first thousand ids are control tokens.
-  if (TRY(fields.string("vocab")).find("tekken") != std::string::npos) spec.rank_offset = 1000;
   return spec;
+}
+
+// How many control tokens stand before the ranks: N where the engine says "ids = rank + N", else 0. The
+// vocabulary is then a list of final ids that begins with the control tokens.
+std::int32_t control_tokens_first(std::string_view engine) {
+  constexpr std::string_view kMark = "ids = rank + ";
+  const std::size_t at = engine.find(kMark);
+  std::int32_t count = 0;
+  if (at == engine.npos) return count;
+  std::from_chars(engine.data() + at + kMark.size(), engine.data() + engine.size(), count);
+  return count;
+}
+
+std::string_view without_first_lines(std::string_view text, std::int32_t count) {
+  for (; count > 0 && !text.empty(); --count)
+    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  return text;
 }
 
 Result<text::TokenizerPtr> load_vocabulary(const JsonFields& fields, const Places& places) {
@@ -42,7 +58,11 @@ Result<text::TokenizerPtr> load_vocabulary(const JsonFields& fields, const Place
     return std::move(checkpoint.tokenizer);
   }
   const std::string bytes = TRY(read_maybe_gzipped(path));
-  if (fields.has("pattern")) return text::tokenizer_from_tiktoken(bytes, TRY(tiktoken_spec(fields)), path);
+  if (fields.has("pattern")) {
+    const std::int32_t controls = control_tokens_first(TRY(fields.string("engine")));
+    return text::tokenizer_from_tiktoken(without_first_lines(bytes, controls), TRY(tiktoken_spec(fields)),
+                                         path);
+  }
   if (fields.has("pre_tokenizer")) {
     return text::tokenizer_from_json(TRY(tokenizer_json_from_ranks(bytes, fields)), {}, path);
   }

@@ -214,6 +214,26 @@ Status add_tekken_vocabulary(const JsonFields& file, std::int64_t size, std::int
   return {};
 }
 
+// {"reasoning_effort": {"type": "enum", "accepts_none": …, "values": […], "default": …}}, from v15 on.
+Result<FormatFacts> tekken_facts(const JsonFields& file, const std::string& version) {
+  FormatFacts facts{.version = version};
+  if (!file.has("model_settings_builder")) return facts;
+  const std::string where = file.where() + " model_settings_builder";
+  const JsonFields settings(*TRY(file.object("model_settings_builder")), where);
+  if (!settings.has("reasoning_effort")) return facts;
+  const JsonFields effort(*TRY(settings.object("reasoning_effort")), where + ".reasoning_effort");
+  if (effort.has("values")) {
+    for (const json::value& value : *TRY(effort.array("values"))) {
+      if (!value.is_string())
+        return Error{.what = "a reasoning effort is not a string", .where = effort.where()};
+      facts.reasoning_efforts.emplace_back(value.get_string());
+    }
+  }
+  facts.default_reasoning_effort = TRY(effort.string_or("default", ""));
+  facts.needs_reasoning_effort = !TRY(effort.boolean_or("accepts_none", true));
+  return facts;
+}
+
 }  // namespace
 
 Result<TokenizerPtr> tokenizer_from_tekken(std::string_view tekken_json, const std::string& where) {
@@ -232,12 +252,14 @@ Result<TokenizerPtr> tokenizer_from_tekken(std::string_view tekken_json, const s
   }
   RankedData data;
   data.family = "tekken";
-  TRY(add_tekken_specials(file, TRY(config.string_or("version", "v3")), specials, data));
+  const std::string version = TRY(config.string_or("version", "v3"));
+  TRY(add_tekken_specials(file, version, specials, data));
   TRY(add_tekken_vocabulary(file, size, specials, data));
   data.pre_tokenizer = TRY(
       make_regex_splitter(TRY(config.string("pattern")), SplitBehavior::kIsolated, false, config.where()));
   auto parts = TRY(ranked_parts(std::move(data), where));
   parts->unknown = parts->specials.find("<unk>");
+  parts->format_facts = TRY(tekken_facts(file, version));
   return finish(std::move(parts));
 }
 

@@ -20,6 +20,7 @@ struct TokenizerParts {
   std::optional<Vocabulary> spelled;  // how the file spells them (U+2581 for blanks), where that differs
   std::optional<PieceTable> lookup;   // for find(), over `spelled` or `vocabulary`
   std::string family;
+  FormatFacts format_facts;
   std::optional<TokenId> bos, unknown, padding;
   std::vector<TokenId> end_tokens;
   std::vector<TokenId> prefix, suffix;  // what add_special puts round the text

@@ -168,6 +168,7 @@ std::span<const TokenId> Tokenizer::end_tokens() const { return parts_->end_toke
 bool Tokenizer::adds_bos() const {
   return parts_->bos && !parts_->prefix.empty() && parts_->prefix.front() == *parts_->bos;
 }
+const FormatFacts& Tokenizer::format_facts() const { return parts_->format_facts; }
 std::string_view Tokenizer::family() const { return parts_->family; }
 
 }  // namespace maestrale::text

@@ -29,6 +29,14 @@ struct DecodeOptions {
 
 enum class TokenKind : std::uint8_t { kNormal, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
+// What a vocabulary file says of the prompt format it goes with (Tekken files do).
+struct FormatFacts {
+  std::string version = {};                         // "v3", "v13"; empty where the file says nothing
+  std::vector<std::string> reasoning_efforts = {};  // the values that the model knows
+  std::string default_reasoning_effort = {};        // empty: none
+  bool needs_reasoning_effort = false;              // there is no default
+};
+
 struct TokenizerParts;
 
 class Tokenizer {
@@ -54,6 +62,7 @@ class Tokenizer {
   // Tokens that end an answer: EOS, EOT, EOM as the file and the family define them.
   std::span<const TokenId> end_tokens() const;
   bool adds_bos() const;
+  const FormatFacts& format_facts() const;
   std::string_view family() const;  // "byte-bpe", "sentencepiece-bpe", "unigram", "wordpiece", "tekken", ...
 
   // Appends what `token` adds to a decoded text. `at_start` is true before the first token and tells whether
