@@ -51,14 +51,13 @@ class Runner {
     const Clock::time_point start = Clock::now();
     TRY(append(0, 0, plan_.prefill_tokens.front()));
     report.first_token_s = seconds_since(start);
-    engine_.truncate(sequences_[0], 0);
+    cut(0, 0);
     for (const std::int64_t depth : plan_.depths) {
       TRY(fill(0, depth));
       for (const std::int64_t tokens : plan_.prefill_tokens) {
         report.prefill.push_back(TRY(measure_prefill(tokens, depth, report.peak_int8_gops)));
       }
       for (const std::int64_t count : plan_.sequences) {
-        for (std::int64_t i = 0; i < count; ++i) TRY(fill(static_cast<std::size_t>(i), depth));
         report.decode.push_back(TRY(measure_decode(count, depth, report.read_gbps)));
       }
     }
@@ -81,13 +80,19 @@ class Runner {
     return {};
   }
 
+  // Back to `depth`, or to the beginning where the model is recurrent.
+  void cut(std::size_t index, std::int64_t depth) {
+    filled_[index] = engine_.truncate(sequences_[index], depth);
+  }
+
   Result<PrefillRow> measure_prefill(std::int64_t count, std::int64_t depth, double peak) {
     double best = 1e300;
     for (std::int64_t i = 0; i < plan_.repetitions; ++i) {
+      TRY(fill(0, depth));
       const Clock::time_point start = Clock::now();
       TRY(append(0, depth, count));
       best = std::min(best, seconds_since(start));
-      engine_.truncate(sequences_[0], depth);
+      cut(0, depth);
       progress_(static_cast<double>(++done_) / static_cast<double>(plan_.steps()));
     }
     PrefillRow row{.tokens = count, .depth = depth};
@@ -113,11 +118,11 @@ class Runner {
   Result<DecodeRow> measure_decode(std::int64_t count, std::int64_t depth, double read_gbps) {
     double best = 1e300;
     for (std::int64_t i = 0; i < plan_.repetitions; ++i) {
+      for (std::int64_t s = 0; s < count; ++s) TRY(fill(static_cast<std::size_t>(s), depth));
       const Clock::time_point start = Clock::now();
       for (std::int64_t t = 0; t < plan_.decode_tokens; ++t) TRY(step(count, depth + t));
       best = std::min(best, seconds_since(start));
-      for (std::int64_t s = 0; s < count; ++s)
-        engine_.truncate(sequences_[static_cast<std::size_t>(s)], depth);
+      for (std::int64_t s = 0; s < count; ++s) cut(static_cast<std::size_t>(s), depth);
       progress_(static_cast<double>(++done_) / static_cast<double>(plan_.steps()));
     }
     const engine::MemoryPlan& memory = engine_.memory();

@@ -115,10 +115,10 @@ Status ChatSession::answer() {
   const auto request = TRY(make_request(TRY(conversation_.prompt()), sampling_, common_, *engine_));
   const auto common_prefix =
       std::mismatch(cached_.begin(), cached_.end(), request.prompt.begin(), request.prompt.end());
-  const std::int64_t cached = std::min<std::int64_t>(common_prefix.first - cached_.begin(),
-                                                     static_cast<std::int64_t>(request.prompt.size()) - 1);
-  engine_->truncate(sequence_, std::max<std::int64_t>(cached, 0));
-  cached_.resize(static_cast<std::size_t>(std::max<std::int64_t>(cached, 0)));
+  const std::int64_t same = std::min<std::int64_t>(common_prefix.first - cached_.begin(),
+                                                   static_cast<std::int64_t>(request.prompt.size()) - 1);
+  const std::int64_t cached = engine_->truncate(sequence_, std::max<std::int64_t>(same, 0));
+  cached_.resize(static_cast<std::size_t>(cached));
   const bool keep_events = sampling_.logprobs >= 0;
   const auto shown = TRY(stream_generation(*engine_, request, common_, keep_events, sequence_, cached));
   const engine::Generation& generation = shown.generation;

@@ -62,7 +62,8 @@ MemoryPlan make_plan(const models::LoadPlan& load, const files::Checkpoint& chec
   plan.kv_bytes_per_token = kv.page_bytes() / ops::kPageTokens;
   plan.weights = load.weight_bytes;
   plan.kv_cache = kv.page_bytes() *
-                  static_cast<std::uint64_t>(ops::KvShape::pages_for(plan.context) * options.sequences);
+                      static_cast<std::uint64_t>(ops::KvShape::pages_for(plan.context) * options.sequences) +
+                  kv.state_bytes() * static_cast<std::uint64_t>(options.sequences);
   plan.workspace = load.workspace_bytes(options.batch_rows) + ops.scratch_bytes(options.batch_rows, load.widest_input) +
                    logit_bytes(load.info, options);
   const std::int64_t entries = checkpoint.tokenizer == nullptr ? 0 : checkpoint.tokenizer->size();
@@ -112,7 +113,8 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   for (const MappedFile& file : state.checkpoint.mappings) TRY(file.check_unchanged());
   ops::KvShape kv = load.kv;
   kv.type = options.kv_type;
-  state.cache = TRY(ops::KvCache::create(kv, ops::KvShape::pages_for(state.plan.context) * options.sequences));
+  state.cache = TRY(ops::KvCache::create(kv, ops::KvShape::pages_for(state.plan.context) * options.sequences,
+                                         options.sequences));
   state.workspace = TRY(HugeBuffer::allocate(state.model->workspace_bytes(options.batch_rows)));
   state.logits.resize(static_cast<std::size_t>(load.info.vocabulary));
   if (options.progress) options.progress(1.0);
@@ -130,7 +132,9 @@ std::int64_t Engine::context() const { return state_->plan.context; }
 double Engine::load_seconds() const { return state_->load_seconds; }
 int Engine::open_sequence() { return state_->cache->open_sequence(); }
 void Engine::close_sequence(int sequence) { state_->cache->close_sequence(sequence); }
-void Engine::truncate(int sequence, std::int64_t tokens) { state_->cache->truncate(sequence, tokens); }
+std::int64_t Engine::truncate(int sequence, std::int64_t tokens) {
+  return state_->cache->truncate(sequence, tokens);
+}
 
 Status Engine::forward(const models::Batch& batch, float* logits) {
   const std::size_t rows = batch.tokens.size();

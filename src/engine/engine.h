@@ -88,7 +88,9 @@ class Engine {
                 float* all_logits = nullptr);
   // One forward of a mixed batch; reserves KV room itself.
   Status forward(const models::Batch& batch, float* logits);
-  void truncate(int sequence, std::int64_t tokens);
+  // Forgets what stands from `tokens` on; returns how many are kept: recurrent models may have to begin
+  // again.
+  std::int64_t truncate(int sequence, std::int64_t tokens);
 
   // One request from its prompt; `on_token` returns false to cancel. The prompt's room is checked first.
   Result<Generation> generate(const GenerateRequest& request, const std::function<bool(const TokenEvent&)>& on_token);

@@ -167,6 +167,10 @@ void attend_page(const AttentionTile& tile, std::int64_t page, KeyRange range) {
   score_page<V, kType>(tile, part, range);
   const int width = tile.layout.value_size;
   for (int row = 0; row < tile.rows; ++row) {
+    if (tile.soft_cap > 0) {
+      const int first = range.begin / kLanes * kLanes;
+      soft_cap<V>(tile.scores + row * kPageTokens + first, range.end - first, tile.soft_cap);
+    }
     const std::int64_t end = tile.positions[row] + 1 - page * kPageTokens;
     const std::int64_t begin = tile.window > 0 ? end - tile.window : 0;
     const float factor =

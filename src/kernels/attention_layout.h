@@ -37,4 +37,23 @@ inline KvHeadLayout kv_head_layout(KvType type, int head_size) {
   return layout;
 }
 
+// Rows that stand one after the other, [kPageTokens][size]: what latent attention and its indexer keep. Q8
+// codes are followed by their scales, f32 [kPageTokens][ceil(size / 32)].
+struct KvRowsLayout {
+  int size = 0;          // a multiple of 16
+  int scale_blocks = 0;  // Q8: ceil(size / 32)
+  std::size_t scales = 0;
+  std::size_t bytes = 0;  // of one page, multiple of 64
+};
+
+inline KvRowsLayout kv_rows_layout(KvType type, int size) {
+  const auto element = static_cast<std::size_t>(type == KvType::kF32 ? 4 : type == KvType::kF16 ? 2 : 1);
+  KvRowsLayout layout;
+  layout.size = size;
+  layout.scale_blocks = type == KvType::kQ8 ? (size + kKvScaleBlock - 1) / kKvScaleBlock : 0;
+  layout.scales = static_cast<std::size_t>(size) * kPageTokens * element;
+  layout.bytes = layout.scales + static_cast<std::size_t>(layout.scale_blocks) * kPageTokens * sizeof(float);
+  return layout;
+}
+
 }  // namespace maestrale::kernels

@@ -66,6 +66,29 @@ void rms_norm(const float* x, const float* weight, float eps, std::int64_t n, fl
   });
 }
 
+// out = (x - mean) / sqrt(mean((x - mean)²) + eps) · weight + bias.
+template <class V>
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, std::int64_t n,
+                float* out) {
+  auto total = V::zero();
+  for_lanes(n, [&](std::int64_t i, int count) { total = V::add(total, load_lanes<V>(x + i, count)); });
+  const auto mean = V::broadcast(V::sum(total) / static_cast<float>(n));
+  auto squares = V::zero();
+  for_lanes(n, [&](std::int64_t i, int count) {
+    const auto value = V::sub(load_lanes<V>(x + i, count), mean);
+    store_lanes<V>(out + i, value, count);
+    const auto kept = load_lanes<V>(out + i, count);  // lanes beyond the end are 0 again
+    squares = V::fma(kept, kept, squares);
+  });
+  const float variance = V::sum(squares) / static_cast<float>(n);
+  const auto inverse = V::div(V::broadcast(1.0f), V::sqrt(V::broadcast(variance + eps)));
+  for_lanes(n, [&](std::int64_t i, int count) {
+    const auto normed = V::mul(load_lanes<V>(out + i, count), inverse);
+    store_lanes<V>(out + i, V::fma(normed, load_lanes<V>(weight + i, count), load_lanes<V>(bias + i, count)),
+                   count);
+  });
+}
+
 // out = gate / (1 + e^-gate) · up.
 template <class V>
 void silu_multiply(const float* gate, const float* up, std::int64_t n, float* out) {
@@ -73,6 +96,53 @@ void silu_multiply(const float* gate, const float* up, std::int64_t n, float* ou
     const auto x = load_lanes<V>(gate + i, count);
     const auto below = V::add(V::broadcast(1.0f), exponential<V>(V::sub(V::zero(), x)));
     store_lanes<V>(out + i, V::mul(V::div(x, below), load_lanes<V>(up + i, count)), count);
+  });
+}
+
+// out = gelu(gate) · up with gelu(x) = x / 2 · (1 + tanh(u)) = x / (1 + e^-2u), u = √(2/π) (x + 0.044715 x³).
+template <class V>
+void gelu_multiply(const float* gate, const float* up, std::int64_t n, float* out) {
+  constexpr float kLinear = 2 * 0.7978845608028654f;
+  for_lanes(n, [&](std::int64_t i, int count) {
+    const auto x = load_lanes<V>(gate + i, count);
+    const auto cubic = V::fma(V::mul(x, x), V::broadcast(kLinear * 0.044715f), V::broadcast(kLinear));
+    const auto below = V::add(V::broadcast(1.0f), exponential<V>(V::sub(V::zero(), V::mul(x, cubic))));
+    store_lanes<V>(out + i, V::mul(V::div(x, below), load_lanes<V>(up + i, count)), count);
+  });
+}
+
+// tanh(x) to about 1 ulp: Cephes' polynomial (tanhf) near 0, 1 - 2 / (e^2|x| + 1) elsewhere.
+template <class V>
+[[gnu::always_inline]] inline typename V::F32 hyperbolic_tangent(typename V::F32 x) {
+  const auto size = V::abs(x);
+  const auto square = V::mul(x, x);
+  auto p = V::broadcast(-5.70498872745e-3f);
+  p = V::fma(p, square, V::broadcast(2.06390887954e-2f));
+  p = V::fma(p, square, V::broadcast(-5.37397155531e-2f));
+  p = V::fma(p, square, V::broadcast(1.33314422036e-1f));
+  p = V::fma(p, square, V::broadcast(-3.33332819422e-1f));
+  const auto small = V::fma(V::mul(p, square), x, x);
+  const auto one = V::broadcast(1.0f);
+  const auto power = exponential<V>(V::add(size, size));
+  const auto large = V::sub(one, V::div(V::broadcast(2.0f), V::add(power, one)));
+  const auto signed_large = V::select_less(x, V::zero(), V::sub(V::zero(), large), large);
+  return V::select_less(size, V::broadcast(0.625f), small, signed_large);
+}
+
+// x = cap · tanh(x / cap).
+template <class V>
+void soft_cap(float* x, std::int64_t n, float cap) {
+  for_lanes(n, [&](std::int64_t i, int count) {
+    const auto ratio = V::div(load_lanes<V>(x + i, count), V::broadcast(cap));
+    store_lanes<V>(x + i, V::mul(hyperbolic_tangent<V>(ratio), V::broadcast(cap)), count);
+  });
+}
+
+// to += x.
+template <class V>
+void add_to(const float* x, std::int64_t n, float* to) {
+  for_lanes(n, [&](std::int64_t i, int count) {
+    store_lanes<V>(to + i, V::add(load_lanes<V>(to + i, count), load_lanes<V>(x + i, count)), count);
   });
 }
 

@@ -7,7 +7,9 @@
 
 #include "kernels/attention_tile.h"
 #include "kernels/float_layout.h"
+#include "kernels/latent_tile.h"
 #include "kernels/panel_layout.h"
+#include "kernels/recurrent_step.h"
 
 namespace maestrale::kernels {
 
@@ -41,10 +43,29 @@ struct KernelTable {
 
   // --- one row (elementwise.h) ---
   void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t n, float* out);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, std::int64_t n,
+                     float* out);
   void (*silu_multiply)(const float* gate, const float* up, std::int64_t n, float* out);
+  void (*gelu_multiply)(const float* gate, const float* up, std::int64_t n, float* out);
+  void (*soft_cap)(float* x, std::int64_t n, float cap);
+  void (*add_to)(const float* x, std::int64_t n, float* to);
 
   // --- attention (attention.h) ---
   void (*attend)(const AttentionTile& tile);
+
+  // --- latent attention (latent_attention.h) ---
+  void (*attend_latent)(const LatentTile& tile);
+  // Adds the tile's queries' ratings of one page's keys to out[kPageTokens]; slots beyond the token are not
+  // touched or may hold anything. Uses tile.queries, positions[0], pages, offset and scores.
+  void (*rate_page)(const LatentTile& tile, std::int64_t page, const float* weights, float* out);
+
+  // --- recurrent layers (recurrent.h) ---
+  // out = silu(bias + Σ weight[k] · input k) of n channels; the inputs are the width - 1 rows of `state`
+  // ([width - 1][state_stride], the oldest first) and x; then the state moves on by x. weight:
+  // [width][stride].
+  void (*conv_step)(const ConvStep& step);
+  // state[p][:] = decay · state[p][:] + x[p] · in[:]; out[p] = state[p][:] · result[:] for head_size rows p.
+  void (*scan_step)(const ScanStep& step);
 };
 
 }  // namespace maestrale::kernels

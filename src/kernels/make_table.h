@@ -7,8 +7,10 @@
 #include "kernels/elementwise.h"
 #include "kernels/float_matmul.h"
 #include "kernels/kernel_table.h"
+#include "kernels/latent_attention.h"
 #include "kernels/quantised_matmul.h"
 #include "kernels/quantised_rows.h"
+#include "kernels/recurrent.h"
 #include "kernels/yardsticks.h"
 
 namespace maestrale::kernels {
@@ -24,8 +26,16 @@ constexpr KernelTable make_table() {
   table.read_yardstick = read_yardstick<V>;
   table.matmul_float = matmul_float<V>;
   table.rms_norm = rms_norm<V>;
+  table.layer_norm = layer_norm<V>;
   table.silu_multiply = silu_multiply<V>;
+  table.gelu_multiply = gelu_multiply<V>;
+  table.soft_cap = soft_cap<V>;
+  table.add_to = add_to<V>;
   table.attend = attend<V>;
+  table.attend_latent = attend_latent<V>;
+  table.rate_page = rate_page<V>;
+  table.conv_step = conv_step<V>;
+  table.scan_step = scan_step<V>;
   return table;
 }
 

@@ -45,6 +45,13 @@ Result<ConfigReader> ConfigReader::open(const files::Checkpoint& checkpoint) {
   return reader;
 }
 
+void ConfigReader::set_defaults(const json::object& defaults) {
+  auto completed = std::make_unique<json::object>(*object_);
+  for (const auto& [key, value] : defaults) completed->emplace(key, value);
+  completed_ = std::move(completed);
+  object_ = completed_.get();
+}
+
 std::string ConfigReader::name(const Key& key) const {
   switch (checkpoint_->dialect) {
     case Dialect::kGguf:
@@ -94,7 +101,7 @@ Result<double> ConfigReader::positive_or(const Key& key, double fallback) const 
 
 Result<std::int64_t> ConfigReader::vocabulary() const {
   const std::string embedding =
-      nn::published_name(dialect(), nn::text_prefix(*checkpoint_), "token_embd", "weight");
+      nn::published_name(*checkpoint_, nn::text_prefix(*checkpoint_), "token_embd", "weight");
   const TensorView* table = checkpoint_->find(embedding);
   if (table == nullptr || table->shape.size() != 2) {
     return Error{.what = "the embedding table '" + embedding + "' is missing", .where = where_};
@@ -109,7 +116,8 @@ Result<std::int64_t> ConfigReader::vocabulary() const {
 }
 
 bool ConfigReader::tied_head() const {
-  return checkpoint_->find(nn::published_name(dialect(), nn::text_prefix(*checkpoint_), "output", "weight")) == nullptr;
+  return checkpoint_->find(
+             nn::published_name(*checkpoint_, nn::text_prefix(*checkpoint_), "output", "weight")) == nullptr;
 }
 
 Status ConfigReader::refuse_unknown(std::span<const std::string_view> understood) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,6 +39,9 @@ class ConfigReader {
  public:
   static Result<ConfigReader> open(const files::Checkpoint& checkpoint);
 
+  // Values that the authors' own reader assumes where the file leaves them out.
+  void set_defaults(const json::object& defaults);
+
   files::Dialect dialect() const { return checkpoint_->dialect; }
   const files::Checkpoint& checkpoint() const { return *checkpoint_; }
   bool has(const Key& key) const;
@@ -64,10 +68,13 @@ class ConfigReader {
   std::string name(const Key& key) const;
   const files::Checkpoint* checkpoint_ = nullptr;
   const json::object* object_ = nullptr;
+  std::unique_ptr<json::object> completed_;  // the configuration with defaults, where some are set
   std::string where_, prefix_;
 };
 
 // Base, scaling and magnitude as the dialect states them; `pairing` and `rotated` are the caller's.
-Result<nn::RopeOptions> read_rope(const ConfigReader& config, double default_base);
+// `layer_type` ("full_attention") picks its part where config.json states them by type of layer.
+Result<nn::RopeOptions> read_rope(const ConfigReader& config, double default_base,
+                                  std::string_view layer_type = {});
 
 }  // namespace maestrale::models

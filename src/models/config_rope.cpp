@@ -67,11 +67,15 @@ Status read_scaling(const JsonFields& fields, RopeOptions& rope) {
 }
 
 // Transformers 5 writes rope_parameters {rope_theta, rope_type, …}; before that rope_theta and rope_scaling.
-Status read_hugging_face(const JsonFields& fields, RopeOptions& rope) {
+// Models with two kinds of layers write rope_parameters {layer type: {…}}.
+Status read_hugging_face(const JsonFields& fields, std::string_view layer_type, RopeOptions& rope) {
   rope.base = TRY(fields.number_or("rope_theta", rope.base));
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     if (!fields.has(key)) continue;
-    const JsonFields inner(*TRY(fields.object(key)), fields.where() + " " + key);
+    const JsonFields outer(*TRY(fields.object(key)), fields.where() + " " + key);
+    const bool by_type = !layer_type.empty() && outer.has(layer_type);
+    const JsonFields inner(by_type ? *TRY(outer.object(layer_type)) : *TRY(fields.object(key)),
+                           outer.where());
     rope.base = TRY(inner.number_or("rope_theta", rope.base));
     TRY(read_scaling(inner, rope));
   }
@@ -121,7 +125,7 @@ Status read_gguf(const ConfigReader& config, RopeOptions& rope) {
 
 }  // namespace
 
-Result<RopeOptions> read_rope(const ConfigReader& config, double default_base) {
+Result<RopeOptions> read_rope(const ConfigReader& config, double default_base, std::string_view layer_type) {
   RopeOptions rope;
   rope.base = default_base;
   switch (config.dialect()) {
@@ -129,7 +133,7 @@ Result<RopeOptions> read_rope(const ConfigReader& config, double default_base) {
       TRY(read_gguf(config, rope));
       break;
     case Dialect::kHuggingFace:
-      TRY(read_hugging_face(config.fields(), rope));
+      TRY(read_hugging_face(config.fields(), layer_type, rope));
       break;
     case Dialect::kMistral:
       TRY(read_mistral(config.fields(), rope));

@@ -70,7 +70,7 @@ Result<DenseSpec> read_dense(const ConfigReader& config, std::string_view id, co
   info.ffn_size = TRY(config.size(keys::kFfn));
   info.vocabulary = TRY(config.vocabulary());
   info.max_context = TRY(config.size_or(keys::kContext, 0));
-  TRY(check_heads(info, config.fields().where()));
+  if (!defaults.latent) TRY(check_heads(info, config.fields().where()));
   if (info.layers > static_cast<std::int64_t>(config.checkpoint().tensors.size())) {
     return Error{.what = "more layers than tensors", .where = config.fields().where(),
                  .found = std::to_string(info.layers) + " layers"};
@@ -81,7 +81,7 @@ Result<DenseSpec> read_dense(const ConfigReader& config, std::string_view id, co
   layer.kv_heads = static_cast<int>(info.kv_heads);
   layer.head_size = static_cast<int>(info.head_size);
   layer.eps = static_cast<float>(config.dialect() == Dialect::kLlama2c ? 1e-5 : TRY(config.positive(keys::kEps)));
-  layer.rope = TRY(read_rope(config, defaults.rope_base));
+  layer.rope = TRY(read_rope(config, defaults.rope_base, defaults.rope_layer_type));
   layer.rope.rotated = info.head_size;
   layer.rope.pairing = config.dialect() == Dialect::kHuggingFace ? ops::RopePairing::kHalf
                        : config.dialect() == Dialect::kGguf      ? defaults.gguf_pairing
@@ -102,22 +102,57 @@ void describe(DenseSpec& spec) {
   constexpr std::array kScaling = {"", " linear", " llama3", " yarn", " divisors"};
   info.notes = "rope base " + std::to_string(static_cast<std::int64_t>(layer.rope.base)) +
                kScaling[static_cast<std::size_t>(layer.rope.scaling)] + (spec.decoder.tied_head ? ", tied head" : "");
+  if (spec.decoder.latent) {
+    const nn::LatentAttentionOptions& latent = *spec.decoder.latent;
+    info.notes += ", latent attention " + std::to_string(latent.latent_size) + " + " +
+                  std::to_string(latent.rotated_size);
+    if (latent.indexer) info.notes += ", best " + std::to_string(latent.indexer->most) + " keys";
+  }
   const auto windowed = std::count_if(spec.decoder.layers.begin(), spec.decoder.layers.end(),
                                       [](const auto& options) { return options.window > 0; });
   if (windowed > 0) info.notes += ", sliding window on " + std::to_string(windowed) + " layers";
 }
 
+namespace {
+
+ops::KvShape kv_shape(const DenseSpec& spec) {
+  ops::KvShape shape{.layers = static_cast<int>(spec.info.layers)};
+  if (!spec.decoder.latent) {
+    shape.kv_heads = static_cast<int>(spec.info.kv_heads);
+    shape.head_size = static_cast<int>(spec.info.head_size);
+    return shape;
+  }
+  const nn::LatentAttentionOptions& latent = *spec.decoder.latent;
+  shape.kv_heads = 1;
+  shape.head_size = latent.row_size();
+  shape.latent = true;
+  shape.index_size = latent.indexer ? latent.indexer->head_size : 0;
+  return shape;
+}
+
+// Columns of the widest matrix.
+std::int64_t widest_input(const DenseSpec& spec) {
+  const std::int64_t widest =
+      std::max({spec.info.hidden_size, spec.info.ffn_size, spec.info.heads * spec.info.head_size});
+  if (!spec.decoder.latent) return widest;
+  return std::max(
+      {widest, spec.decoder.latent->query_rank, spec.info.heads * spec.decoder.latent->value_size});
+}
+
+}  // namespace
+
 Result<LoadPlan> plan_dense(const files::Checkpoint& checkpoint, const ops::Ops& ops, const DenseSpec& spec) {
   LoadPlan plan;
   plan.info = spec.info;
-  plan.kv = {.layers = static_cast<int>(spec.info.layers),
-             .kv_heads = static_cast<int>(spec.info.kv_heads),
-             .head_size = static_cast<int>(spec.info.head_size)};
+  plan.kv = kv_shape(spec);
   plan.weight_bytes = TRY(nn::planned_weight_bytes(checkpoint, ops, spec.decoder.tied_head));
+  for (int layer = 0; spec.decoder.latent && layer < plan.kv.layers; ++layer) {
+    plan.weight_bytes += TRY(nn::LatentAttention::extra_bytes(checkpoint, ops, layer, *spec.decoder.latent));
+  }
   plan.workspace_bytes = [options = spec.decoder](std::int64_t rows) {
     return nn::DenseDecoder::workspace_bytes(options, rows);
   };
-  plan.widest_input = std::max({spec.info.hidden_size, spec.info.ffn_size, spec.info.heads * spec.info.head_size});
+  plan.widest_input = widest_input(spec);
   return plan;
 }
 

@@ -15,6 +15,9 @@ struct DenseSpec {
 struct DenseDefaults {
   double rope_base = 10000;
   ops::RopePairing gguf_pairing = ops::RopePairing::kInterleaved;  // Hugging Face files: halves; others: interleaved
+  std::string_view rope_layer_type =
+      {};               // which of config.json's rope settings, where there is one per layer type
+  bool latent = false;  // the KV heads are not those of grouped-query attention
 };
 
 // Dimensions, rope and head as every dense family states them; families then set biases, norms and windows.

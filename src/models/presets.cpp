@@ -106,10 +106,11 @@ class Synthesis {
 
  private:
   Status add(const std::string& canonical, const char* suffix, DType dtype, std::vector<std::int64_t> shape) {
-    TensorView tensor{.name = nn::published_name(files::Dialect::kHuggingFace, "model.", canonical, suffix),
-                      .dtype = dtype,
-                      .shape = std::move(shape),
-                      .data = {}};
+    TensorView tensor{
+        .name = nn::published_names(files::Dialect::kHuggingFace, "model.", canonical, suffix).back(),
+        .dtype = dtype,
+        .shape = std::move(shape),
+        .data = {}};
     const std::size_t bytes = TRY(storage_bytes(dtype, tensor.elements()));
     tensor.data = {static_cast<const std::byte*>(nullptr), bytes};
     tensors.push_back(std::move(tensor));

@@ -32,8 +32,8 @@ Result<SelfAttention> SelfAttention::load(WeightLoader& loader, int layer, const
     block.v_bias_ = TRY(loader.vector(prefix + "v", kv_rows, "bias"));
   }
   if (options.head_norm) {
-    block.q_norm_ = TRY(loader.vector(prefix + "q_norm", options.head_size));
-    block.k_norm_ = TRY(loader.vector(prefix + "k_norm", options.head_size));
+    block.q_norm_ = TRY(loader.norm(prefix + "q_norm", options.head_size));
+    block.k_norm_ = TRY(loader.norm(prefix + "k_norm", options.head_size));
   }
   block.frequencies_ = rope_frequencies(options.rope);
   return block;
@@ -74,7 +74,7 @@ void SelfAttention::rotate(ops::Ops& ops, const Buffers& buffers, const ops::Bat
 }
 
 void SelfAttention::forward(ops::Ops& ops, const float* x, const ops::BatchRows& rows, ops::KvCache& cache,
-                            Workspace workspace, float* residual) const {
+                            Workspace workspace, const float* residual, float* out) const {
   const auto n = static_cast<std::int64_t>(rows.positions.size());
   const Buffers buffers = carve(options_, n, workspace);
   const std::array projections = {
@@ -89,13 +89,16 @@ void SelfAttention::forward(ops::Ops& ops, const float* x, const ops::BatchRows&
   }
   rotate(ops, buffers, rows);
   ops.store_kv(buffers.k, buffers.v, layer_, rows, cache);
+  const float scale = options_.score_scale > 0 ? options_.score_scale
+                                               : 1.0f / std::sqrt(static_cast<float>(options_.head_size));
   const ops::AttentionOptions attention{.heads = options_.heads,
                                         .kv_heads = options_.kv_heads,
                                         .head_size = options_.head_size,
-                                        .scale = 1.0f / std::sqrt(static_cast<float>(options_.head_size)),
-                                        .window = options_.window};
+                                        .scale = scale,
+                                        .window = options_.window,
+                                        .soft_cap = options_.soft_cap};
   ops.attention(buffers.q, layer_, rows, cache, attention, buffers.out);
-  const std::array output = {ops::Projection{&output_, residual, options_.hidden_size, nullptr, residual}};
+  const std::array output = {ops::Projection{&output_, out, options_.hidden_size, nullptr, residual}};
   ops.linear(buffers.out, n, output_.columns, output);
 }
 

@@ -24,8 +24,10 @@ struct AttentionBlockOptions {
   int heads = 0, kv_heads = 0, head_size = 0;
   float eps = 0;
   bool qkv_bias = false;      // Qwen2
-  bool head_norm = false;     // Qwen3: RMSNorm of every query and key head before the rotation
+  bool head_norm = false;     // Qwen3, Gemma 3: RMSNorm of every query and key head before the rotation
   std::int64_t window = 0;    // keys visible to a query; 0: all
+  float score_scale = 0;      // multiplies q · k; 0: 1 / √head_size
+  float soft_cap = 0;         // of the scaled scores; 0: none
   RopeOptions rope;
   std::optional<QueryTemperature> temperature;
 };
@@ -34,9 +36,9 @@ class SelfAttention {
  public:
   static Result<SelfAttention> load(WeightLoader& loader, int layer, const AttentionBlockOptions& options);
 
-  // residual[rows, hidden] += output(attention(x[rows, hidden])).
-  void forward(ops::Ops& ops, const float* x, const ops::BatchRows& rows, ops::KvCache& cache, Workspace workspace,
-               float* residual) const;
+  // out[rows, hidden] = output(attention(x[rows, hidden])) + residual (may be out itself, or null: nothing).
+  void forward(ops::Ops& ops, const float* x, const ops::BatchRows& rows, ops::KvCache& cache,
+               Workspace workspace, const float* residual, float* out) const;
   static std::size_t workspace_bytes(const AttentionBlockOptions& options, std::int64_t rows);
 
  private:

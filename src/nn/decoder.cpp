@@ -6,22 +6,53 @@
 #include <utility>
 
 namespace maestrale::nn {
+namespace {
+
+Result<std::variant<SelfAttention, LatentAttention>> load_attention(WeightLoader& loader, int layer,
+                                                                    const DenseDecoderOptions& options) {
+  std::variant<SelfAttention, LatentAttention> attention;
+  if (options.latent) {
+    attention = TRY(LatentAttention::load(loader, layer, *options.latent));
+  } else {
+    attention = TRY(SelfAttention::load(loader, layer, options.layers[static_cast<std::size_t>(layer)]));
+  }
+  return attention;
+}
+
+std::int64_t attention_parameters(const DenseDecoderOptions& options, const AttentionBlockOptions& layer) {
+  if (options.latent) return parameter_count(*options.latent);
+  const std::int64_t hidden = options.hidden_size();
+  const std::int64_t q = std::int64_t{layer.heads} * layer.head_size;
+  const std::int64_t kv = std::int64_t{layer.kv_heads} * layer.head_size;
+  return 2 * hidden * q + 2 * hidden * kv + (layer.qkv_bias ? q + 2 * kv : 0) +
+         (layer.head_norm ? 2 * std::int64_t{layer.head_size} : 0);
+}
+
+}  // namespace
 
 Result<DenseDecoder> DenseDecoder::load(WeightLoader& loader, const DenseDecoderOptions& options) {
   DenseDecoder decoder;
   decoder.options_ = options;
   const std::int64_t hidden = options.hidden_size();
+  loader.set_norm_offset(options.norm_offset);
+  const GatedMlpOptions mlp{
+      .hidden_size = hidden, .ffn_size = options.ffn_size, .activation = options.activation};
   decoder.embedding_ = TRY(loader.table("token_embd", options.vocabulary, hidden, decoder.embedding_values_));
   for (int index = 0; index < static_cast<int>(options.layers.size()); ++index) {
     const std::string prefix = "blk." + std::to_string(index) + ".";
     decoder.layers_.push_back(Layer{
-        .attention_norm = TRY(loader.vector(prefix + "attn_norm", hidden)),
-        .ffn_norm = TRY(loader.vector(prefix + "ffn_norm", hidden)),
-        .attention = TRY(SelfAttention::load(loader, index, options.layers[static_cast<std::size_t>(index)])),
-        .mlp = TRY(GatedMlp::load(loader, index, hidden, options.ffn_size)),
+        .attention_norm = TRY(loader.norm(prefix + "attn_norm", hidden)),
+        .ffn_norm = TRY(loader.norm(prefix + "ffn_norm", hidden)),
+        .attention_post_norm = {},
+        .ffn_post_norm = {},
+        .attention = TRY(load_attention(loader, index, options)),
+        .mlp = TRY(GatedMlp::load(loader, index, mlp)),
     });
+    if (!options.post_norms) continue;
+    decoder.layers_.back().attention_post_norm = TRY(loader.norm(prefix + "post_attention_norm", hidden));
+    decoder.layers_.back().ffn_post_norm = TRY(loader.norm(prefix + "post_ffw_norm", hidden));
   }
-  decoder.norm_ = TRY(loader.vector("output_norm", hidden));
+  decoder.norm_ = TRY(loader.norm("output_norm", hidden));
   // A file may say that the head is tied and store it all the same: the stored one is what was trained.
   const char* head = loader.has("output") ? "output" : "token_embd";
   decoder.head_ = TRY(loader.matrix(head, options.vocabulary, hidden));
@@ -31,10 +62,19 @@ Result<DenseDecoder> DenseDecoder::load(WeightLoader& loader, const DenseDecoder
 
 std::size_t DenseDecoder::workspace_bytes(const DenseDecoderOptions& options, std::int64_t rows) {
   Workspace counting;
-  counting.floats(rows * options.hidden_size());
-  counting.floats(rows * options.hidden_size());
-  return counting.used() + std::max(SelfAttention::workspace_bytes(options.layers.front(), rows),
+  for (int buffer = 0; buffer < (options.post_norms ? 3 : 2); ++buffer)
+    counting.floats(rows * options.hidden_size());
+  return counting.used() + std::max(options.latent
+                                        ? LatentAttention::workspace_bytes(*options.latent, rows)
+                                        : SelfAttention::workspace_bytes(options.layers.front(), rows),
                                     GatedMlp::workspace_bytes(options.ffn_size, rows));
+}
+
+void DenseDecoder::add_block(ops::Ops& ops, const std::vector<float>& post_norm, float* from,
+                             std::int64_t rows, float* h) const {
+  if (post_norm.empty()) return;  // the block has added to h itself
+  ops.rms_norm(from, post_norm.data(), options_.eps(), rows, options_.hidden_size(), from);
+  ops.add(from, rows, options_.hidden_size(), h);
 }
 
 void DenseDecoder::forward(ops::Ops& ops, std::span<const std::int32_t> tokens, const ops::BatchRows& rows,
@@ -44,12 +84,20 @@ void DenseDecoder::forward(ops::Ops& ops, std::span<const std::int32_t> tokens, 
   const std::int64_t hidden = options_.hidden_size();
   float* h = workspace.floats(n * hidden);
   float* normed = workspace.floats(n * hidden);
-  ops.embed(embedding_, tokens, h);
+  float* block = options_.post_norms ? workspace.floats(n * hidden) : h;  // what a block writes to
+  const float* residual = options_.post_norms ? nullptr : h;
+  ops.embed(embedding_, tokens, options_.embedding_scale, h);
   for (const Layer& layer : layers_) {
     ops.rms_norm(h, layer.attention_norm.data(), options_.eps(), n, hidden, normed);
-    layer.attention.forward(ops, normed, rows, cache, workspace, h);
+    std::visit(
+        [&](const auto& attention) {
+          attention.forward(ops, normed, rows, cache, workspace, residual, block);
+        },
+        layer.attention);
+    add_block(ops, layer.attention_post_norm, block, n, h);
     ops.rms_norm(h, layer.ffn_norm.data(), options_.eps(), n, hidden, normed);
-    layer.mlp.forward(ops, normed, n, workspace, h);
+    layer.mlp.forward(ops, normed, n, workspace, residual, block);
+    add_block(ops, layer.ffn_post_norm, block, n, h);
   }
   for (std::size_t i = 0; i < logit_rows.size(); ++i) {  // the wanted rows move to the front, in order
     const float* from = h + std::int64_t{logit_rows[i]} * hidden;
@@ -60,17 +108,15 @@ void DenseDecoder::forward(ops::Ops& ops, std::span<const std::int32_t> tokens, 
   ops.rms_norm(h, norm_.data(), options_.eps(), wanted, hidden, normed);
   const std::array head = {ops::Projection{&head_, logits, options_.vocabulary, nullptr, nullptr}};
   ops.linear(normed, wanted, hidden, head);
+  if (options_.logit_soft_cap > 0) ops.soft_cap(logits, wanted, options_.vocabulary, options_.logit_soft_cap);
 }
 
 std::int64_t parameter_count(const DenseDecoderOptions& options) {
   const std::int64_t hidden = options.hidden_size();
   std::int64_t total = options.vocabulary * hidden * (options.tied_head ? 1 : 2) + hidden;
   for (const AttentionBlockOptions& layer : options.layers) {
-    const std::int64_t q = std::int64_t{layer.heads} * layer.head_size;
-    const std::int64_t kv = std::int64_t{layer.kv_heads} * layer.head_size;
-    total += 2 * hidden * q + 2 * hidden * kv + 3 * hidden * options.ffn_size + 2 * hidden;
-    if (layer.qkv_bias) total += q + 2 * kv;
-    if (layer.head_norm) total += 2 * std::int64_t{layer.head_size};
+    total += attention_parameters(options, layer) + 3 * hidden * options.ffn_size +
+             (options.post_norms ? 4 : 2) * hidden;
   }
   return total;
 }

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "nn/attention.h"
+#include "nn/latent_attention.h"
 #include "nn/loader.h"
 #include "nn/mlp.h"
 #include "nn/workspace.h"
@@ -18,7 +21,14 @@ struct DenseDecoderOptions {
   std::int64_t vocabulary = 0;
   std::int64_t ffn_size = 0;
   bool tied_head = false;
+  ops::Activation activation = ops::Activation::kSilu;
+  bool post_norms = false;    // Gemma 2 and 3, Grok: a norm of each block's output before it is added
+  float norm_offset = 0;      // added to every norm's weights: files that store w - 1
+  float embedding_scale = 1;  // multiplies the embedding rows
+  float logit_soft_cap = 0;   // logits become cap · tanh(logit / cap); 0: as they are
   std::vector<AttentionBlockOptions> layers;  // one per layer; all of one hidden size and eps
+  std::optional<LatentAttentionOptions>
+      latent;  // the attention of every layer, in place of what `layers` say
 
   std::int64_t hidden_size() const { return layers.front().hidden_size; }
   float eps() const { return layers.front().eps; }
@@ -35,9 +45,14 @@ class DenseDecoder {
   static std::size_t workspace_bytes(const DenseDecoderOptions& options, std::int64_t rows);
 
  private:
+  // h += block's output in `from`, through a post-norm where the family has one.
+  void add_block(ops::Ops& ops, const std::vector<float>& post_norm, float* from, std::int64_t rows,
+                 float* h) const;
+
   struct Layer {
     std::vector<float> attention_norm, ffn_norm;
-    SelfAttention attention;
+    std::vector<float> attention_post_norm, ffn_post_norm;  // only with post_norms
+    std::variant<SelfAttention, LatentAttention> attention;
     GatedMlp mlp;
   };
   DenseDecoderOptions options_;

@@ -32,7 +32,7 @@ WeightLoader::WeightLoader(const files::Checkpoint& checkpoint, ops::Ops& ops, P
     : checkpoint_(checkpoint), ops_(ops), progress_(std::move(progress)), prefix_(text_prefix(checkpoint)) {}
 
 std::string WeightLoader::name(std::string_view canonical, std::string_view suffix) const {
-  return published_name(checkpoint_.dialect, prefix_, canonical, suffix);
+  return published_name(checkpoint_, prefix_, canonical, suffix);
 }
 
 bool WeightLoader::has(std::string_view canonical, std::string_view suffix) const {
@@ -88,29 +88,63 @@ Result<std::vector<float>> WeightLoader::block_scales(std::string_view canonical
                .expected = name(canonical, kScaleSuffixes[0])};
 }
 
-Result<ops::Weight> WeightLoader::matrix(std::string_view canonical, std::int64_t rows, std::int64_t columns) {
-  const TensorView* tensor = TRY(claim(canonical, "weight"));
-  TRY(expect_shape(*tensor, std::array{rows, columns}));
-  ops::BlockScales scales;
-  const std::vector<float> scale_values = TRY(block_scales(canonical, *tensor, scales));
-  scales.values = scale_values;
-  ops::Weight weight = TRY(ops_.pack(*tensor, scales));
-  checkpoint_.release(*tensor);
-  bytes_done_ += tensor->data.size();
+Result<WeightLoader::ScaledTensor> WeightLoader::scaled(std::string_view canonical,
+                                                        std::span<const std::int64_t> shape) {
+  ScaledTensor result;
+  result.tensor = TRY(claim(canonical, "weight"));
+  TRY(expect_shape(*result.tensor, shape));
+  result.scale_values = TRY(block_scales(canonical, *result.tensor, result.grid));
+  return result;
+}
+
+Result<ops::Weight> WeightLoader::pack(const TensorView& matrix, const ops::BlockScales& scales) {
+  return ops_.pack(matrix, scales);
+}
+
+void WeightLoader::done_with(const TensorView& tensor) {
+  checkpoint_.release(tensor);
+  bytes_done_ += tensor.data.size();
   if (progress_) progress_(static_cast<double>(bytes_done_) / static_cast<double>(checkpoint_.file_bytes() + 1));
+}
+
+Result<ops::Weight> WeightLoader::matrix(std::string_view canonical, std::int64_t rows,
+                                         std::int64_t columns) {
+  const ScaledTensor source = TRY(scaled(canonical, std::array{rows, columns}));
+  ops::Weight weight = TRY(pack(*source.tensor, source.scales()));
+  done_with(*source.tensor);
   return weight;
+}
+
+Result<std::vector<float>> WeightLoader::values_of(const TensorView& tensor) const {
+  if (traits(tensor.dtype).dequantise != nullptr && traits(tensor.dtype).block_elements == 1)
+    return to_floats(tensor);
+  return Error{
+      .kind = ErrorKind::kUnsupported,
+      .what = "tensor '" + tensor.name + "' is a vector of type " + std::string(traits(tensor.dtype).name),
+      .where = checkpoint_.path.string(),
+      .expected = "f32, f16 or bf16"};
 }
 
 Result<std::vector<float>> WeightLoader::vector(std::string_view canonical, std::int64_t n, std::string_view suffix) {
   const TensorView* tensor = TRY(claim(canonical, suffix));
   TRY(expect_shape(*tensor, std::array{n}));
-  if (traits(tensor->dtype).dequantise == nullptr || traits(tensor->dtype).block_elements != 1) {
-    return Error{.kind = ErrorKind::kUnsupported,
-                 .what = "tensor '" + tensor->name + "' is a vector of type " + std::string(traits(tensor->dtype).name),
-                 .where = checkpoint_.path.string(),
-                 .expected = "f32, f16 or bf16"};
-  }
-  return to_floats(*tensor);
+  return values_of(*tensor);
+}
+
+Result<std::vector<float>> WeightLoader::array(std::string_view canonical, std::int64_t n,
+                                               std::string_view suffix) {
+  const TensorView* tensor = TRY(claim(canonical, suffix));
+  if (tensor->elements() == n) return values_of(*tensor);
+  return Error{.what = "tensor '" + tensor->name + "' has the wrong size",
+               .where = checkpoint_.path.string(),
+               .expected = std::to_string(n) + " values",
+               .found = shape_text(tensor->shape)};
+}
+
+Result<std::vector<float>> WeightLoader::norm(std::string_view canonical, std::int64_t n) {
+  std::vector<float> values = TRY(vector(canonical, n));
+  for (float& value : values) value += norm_offset_;
+  return values;
 }
 
 Result<TensorView> WeightLoader::table(std::string_view canonical, std::int64_t rows, std::int64_t columns,
@@ -152,7 +186,7 @@ Status WeightLoader::finish() const {
 }
 
 Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, const ops::Ops& ops, bool tied_head) {
-  const std::string embedding = published_name(checkpoint.dialect, text_prefix(checkpoint), "token_embd", "weight");
+  const std::string embedding = published_name(checkpoint, text_prefix(checkpoint), "token_embd", "weight");
   std::size_t bytes = 0;
   for (const TensorView& tensor : checkpoint.tensors) {
     if (tensor.shape.size() != 2 || is_companion(tensor.name) || is_outside_text_model(tensor.name)) continue;

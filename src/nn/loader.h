@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -24,8 +25,26 @@ class WeightLoader {
   bool has(std::string_view canonical, std::string_view suffix = "weight") const;
   // Packs [rows, columns]; FP8 scales beside it are found and applied.
   Result<ops::Weight> matrix(std::string_view canonical, std::int64_t rows, std::int64_t columns);
+  // The parts of matrix(), for blocks that cut a tensor before they pack it. done_with: its pages may leave
+  // memory.
+  struct ScaledTensor {
+    const TensorView* tensor = nullptr;
+    std::vector<float> scale_values;
+    ops::BlockScales grid;  // values are scale_values
+    ops::BlockScales scales() const { return {scale_values, grid.block_rows, grid.block_columns}; }
+  };
+  Result<ScaledTensor> scaled(std::string_view canonical, std::span<const std::int64_t> shape);
+  Result<ops::Weight> pack(const TensorView& matrix, const ops::BlockScales& scales);
+  void done_with(const TensorView& tensor);
   // A vector of n values as f32.
   Result<std::vector<float>> vector(std::string_view canonical, std::int64_t n, std::string_view suffix = "weight");
+  // The same of a tensor of any shape with n values; an empty suffix: the name has none.
+  Result<std::vector<float>> array(std::string_view canonical, std::int64_t n,
+                                   std::string_view suffix = "weight");
+  files::Dialect dialect() const { return checkpoint_.dialect; }
+  // The weights of an RMSNorm. Families that store w - 1 set the offset before they load.
+  void set_norm_offset(float offset) { norm_offset_ = offset; }
+  Result<std::vector<float>> norm(std::string_view canonical, std::int64_t n);
   // The embedding table, left where it is in the mapped file. Where its rows cannot be read alone (codes with
   // scales elsewhere) it is expanded into `storage` and the view points there.
   Result<TensorView> table(std::string_view canonical, std::int64_t rows, std::int64_t columns,
@@ -37,6 +56,7 @@ class WeightLoader {
 
  private:
   Result<const TensorView*> claim(std::string_view canonical, std::string_view suffix);
+  Result<std::vector<float>> values_of(const TensorView& tensor) const;
   Status expect_shape(const TensorView& tensor, std::span<const std::int64_t> shape) const;
   Result<std::vector<float>> block_scales(std::string_view canonical, const TensorView& matrix,
                                           ops::BlockScales& scales);
@@ -46,6 +66,7 @@ class WeightLoader {
   ops::Ops& ops_;
   Progress progress_;
   std::string prefix_;
+  float norm_offset_ = 0;
   std::unordered_set<std::string> claimed_;
   std::uint64_t bytes_done_ = 0;
 };

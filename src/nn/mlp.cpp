@@ -5,12 +5,13 @@
 
 namespace maestrale::nn {
 
-Result<GatedMlp> GatedMlp::load(WeightLoader& loader, int layer, std::int64_t hidden_size, std::int64_t ffn_size) {
+Result<GatedMlp> GatedMlp::load(WeightLoader& loader, int layer, const GatedMlpOptions& options) {
   GatedMlp block;
+  block.activation_ = options.activation;
   const std::string prefix = "blk." + std::to_string(layer) + ".ffn_";
-  block.gate_ = TRY(loader.matrix(prefix + "gate", ffn_size, hidden_size));
-  block.up_ = TRY(loader.matrix(prefix + "up", ffn_size, hidden_size));
-  block.down_ = TRY(loader.matrix(prefix + "down", hidden_size, ffn_size));
+  block.gate_ = TRY(loader.matrix(prefix + "gate", options.ffn_size, options.hidden_size));
+  block.up_ = TRY(loader.matrix(prefix + "up", options.ffn_size, options.hidden_size));
+  block.down_ = TRY(loader.matrix(prefix + "down", options.hidden_size, options.ffn_size));
   return block;
 }
 
@@ -21,16 +22,17 @@ std::size_t GatedMlp::workspace_bytes(std::int64_t ffn_size, std::int64_t rows) 
   return counting.used();
 }
 
-void GatedMlp::forward(ops::Ops& ops, const float* x, std::int64_t rows, Workspace workspace, float* residual) const {
+void GatedMlp::forward(ops::Ops& ops, const float* x, std::int64_t rows, Workspace workspace,
+                       const float* residual, float* out) const {
   const std::int64_t width = gate_.rows;
   float* gate = workspace.floats(rows * width);
   float* up = workspace.floats(rows * width);
   const std::array in = {ops::Projection{&gate_, gate, width, nullptr, nullptr},
                          ops::Projection{&up_, up, width, nullptr, nullptr}};
   ops.linear(x, rows, gate_.columns, in);
-  ops.silu_multiply(gate, up, rows, width, gate);
-  const std::array out = {ops::Projection{&down_, residual, down_.rows, nullptr, residual}};
-  ops.linear(gate, rows, width, out);
+  ops.gated(activation_, gate, up, rows, width, gate);
+  const std::array down = {ops::Projection{&down_, out, down_.rows, nullptr, residual}};
+  ops.linear(gate, rows, width, down);
 }
 
 }  // namespace maestrale::nn

@@ -1,70 +1,134 @@
 #include "nn/names.h"
 
+#include <algorithm>
 #include <array>
-#include <optional>
+#include <initializer_list>
+#include <span>
+#include <utility>
 
 namespace maestrale::nn {
 namespace {
 
 using files::Dialect;
 
+// Several names are separated by '|'. A canonical name with its suffix stands for names that have none.
 struct NameRow {
   std::string_view canonical, hugging_face, mistral;
 };
 
 constexpr std::array kGlobal = {
-    NameRow{"token_embd", "embed_tokens", "tok_embeddings"},
-    NameRow{"output_norm", "norm", "norm"},
+    NameRow{"token_embd", "embeddings|embed_tokens", "embedding|tok_embeddings"},
+    NameRow{"output_norm", "norm_f|norm", "norm_f|norm"},
 };
 constexpr std::array kLayer = {
-    NameRow{"attn_norm", "input_layernorm", "attention_norm"},
+    NameRow{"attn_norm", "norm|input_layernorm", "norm|attention_norm"},
     NameRow{"attn_q", "self_attn.q_proj", "attention.wq"},
     NameRow{"attn_k", "self_attn.k_proj", "attention.wk"},
     NameRow{"attn_v", "self_attn.v_proj", "attention.wv"},
+    NameRow{"attn_q_a", "self_attn.q_a_proj", "attention.wq_a"},
+    NameRow{"attn_q_a_norm", "self_attn.q_a_layernorm", "attention.q_a_norm"},
+    NameRow{"attn_q_b", "self_attn.q_b_proj", "attention.wq_b"},
+    NameRow{"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa", "attention.wkv_a_with_mqa"},
+    NameRow{"attn_kv_a_norm", "self_attn.kv_a_layernorm", "attention.kv_a_norm"},
+    NameRow{"attn_kv_b", "self_attn.kv_b_proj", "attention.wkv_b"},
+    NameRow{"indexer.attn_q_b", "self_attn.indexer.wq_b", ""},
+    NameRow{"indexer.attn_k", "self_attn.indexer.wk", ""},
+    NameRow{"indexer.k_norm", "self_attn.indexer.k_norm", ""},
+    NameRow{"indexer.proj", "self_attn.indexer.weights_proj", ""},
     NameRow{"attn_output", "self_attn.o_proj", "attention.wo"},
     NameRow{"attn_q_norm", "self_attn.q_norm", "attention.q_norm"},
     NameRow{"attn_k_norm", "self_attn.k_norm", "attention.k_norm"},
-    NameRow{"ffn_norm", "post_attention_layernorm", "ffn_norm"},
+    NameRow{"post_attention_norm", "post_attention_layernorm", ""},
+    NameRow{"ffn_norm", "pre_feedforward_layernorm|post_attention_layernorm", "ffn_norm"},
+    NameRow{"post_ffw_norm", "post_feedforward_layernorm", ""},
+    NameRow{"ssm_in", "mixer.in_proj", "mixer.in_proj"},
+    NameRow{"ssm_conv1d", "mixer.conv1d", "mixer.conv1d"},
+    NameRow{"ssm_dt.bias", "mixer.dt_bias", "mixer.dt_bias"},
+    NameRow{"ssm_a", "mixer.A_log", "mixer.A_log"},
+    NameRow{"ssm_d", "mixer.D", "mixer.D"},
+    NameRow{"ssm_norm", "mixer.norm", "mixer.norm"},
+    NameRow{"ssm_out", "mixer.out_proj", "mixer.out_proj"},
     NameRow{"ffn_gate", "mlp.gate_proj", "feed_forward.w1"},
     NameRow{"ffn_down", "mlp.down_proj", "feed_forward.w2"},
     NameRow{"ffn_up", "mlp.up_proj", "feed_forward.w3"},
 };
 
-template <std::size_t N>
-std::string_view translate(const std::array<NameRow, N>& table, Dialect dialect, std::string_view canonical) {
-  for (const NameRow& row : table) {
-    if (row.canonical == canonical) return dialect == Dialect::kHuggingFace ? row.hugging_face : row.mistral;
-  }
-  return canonical;
+std::string_view column(const NameRow& row, Dialect dialect) {
+  return dialect == Dialect::kHuggingFace ? row.hugging_face : row.mistral;
 }
 
-// The part of an HF text prefix before "model.": lm_head stands beside the model, not in it.
+// The names of `local` (with its tail), each with what belongs before and after it.
+std::vector<std::string> spell(std::span<const NameRow> table, Dialect dialect, const std::string& start,
+                               const std::string& local, std::string tail) {
+  std::string_view names = local;
+  for (const NameRow& row : table) {
+    if (row.canonical != local && row.canonical != local + tail) continue;
+    if (row.canonical != local) tail.clear();
+    names = column(row, dialect);
+    break;
+  }
+  std::vector<std::string> spelled;
+  for (std::size_t begin = 0; begin <= names.size();) {
+    const std::size_t end = std::min(names.find('|', begin), names.size());
+    spelled.push_back(start + std::string(names.substr(begin, end - begin)) + tail);
+    begin = end + 1;
+  }
+  return spelled;
+}
+
+// What stands before the head's name: lm_head is beside the text model, not in it.
 std::string head_prefix(std::string_view prefix) {
-  constexpr std::string_view kInner = "language_model.model.";
-  return prefix.ends_with(kInner) ? std::string(prefix.substr(0, prefix.size() - 6)) : std::string();
+  for (const std::string_view inner : {"model.", "backbone."}) {
+    const std::string_view outer = prefix.substr(0, prefix.size() - std::min(prefix.size(), inner.size()));
+    if (prefix.ends_with(inner) && (outer == "language_model." || outer == "model."))
+      return std::string(outer);
+  }
+  return {};
 }
 
 }  // namespace
 
-std::string published_name(Dialect dialect, std::string_view prefix, std::string_view canonical,
-                           std::string_view suffix) {
-  const std::string tail = "." + std::string(suffix);
-  if (dialect == Dialect::kGguf) return std::string(canonical) + tail;
-  const bool hugging_face = dialect == Dialect::kHuggingFace;
-  if (canonical == "output") return hugging_face ? head_prefix(prefix) + "lm_head" + tail : "output" + tail;
-  const std::string start = hugging_face ? std::string(prefix) : std::string();
+std::vector<std::string> published_names(Dialect dialect, std::string_view prefix, std::string_view canonical,
+                                         std::string_view suffix) {
+  const std::string tail = suffix.empty() ? std::string() : "." + std::string(suffix);
+  if (dialect == Dialect::kGguf) return {std::string(canonical) + tail};
+  if (canonical == "output") {
+    const bool native = dialect != Dialect::kHuggingFace && prefix.empty();
+    return {native ? "output" + tail : head_prefix(prefix) + "lm_head" + tail};
+  }
   constexpr std::string_view kBlock = "blk.";
-  if (!canonical.starts_with(kBlock)) return start + std::string(translate(kGlobal, dialect, canonical)) + tail;
+  if (!canonical.starts_with(kBlock)) {
+    return spell(kGlobal, dialect, std::string(prefix), std::string(canonical), tail);
+  }
   const std::size_t dot = canonical.find('.', kBlock.size());
-  const std::string layer(canonical.substr(kBlock.size(), dot - kBlock.size()));
-  return start + "layers." + layer + "." + std::string(translate(kLayer, dialect, canonical.substr(dot + 1))) + tail;
+  const std::string number(canonical.substr(kBlock.size(), dot - kBlock.size()));
+  return spell(kLayer, dialect, std::string(prefix) + "layers." + number + ".",
+               std::string(canonical.substr(dot + 1)), tail);
+}
+
+std::string published_name(const files::Checkpoint& checkpoint, std::string_view prefix,
+                           std::string_view canonical, std::string_view suffix) {
+  std::vector<std::string> names = published_names(checkpoint.dialect, prefix, canonical, suffix);
+  for (std::string& name : names) {
+    if (checkpoint.find(name) != nullptr) return std::move(name);
+  }
+  return std::move(names.back());
 }
 
 std::string text_prefix(const files::Checkpoint& checkpoint) {
-  for (const char* prefix : {"model.", "language_model.model.", "model.language_model.", ""}) {
-    if (checkpoint.find(std::string(prefix) + "embed_tokens.weight") != nullptr) return prefix;
-  }
-  return "model.";
+  const auto first_of = [&checkpoint](std::initializer_list<std::string_view> prefixes,
+                                      const char* embedding) {
+    const auto* found = std::find_if(prefixes.begin(), prefixes.end(), [&](std::string_view prefix) {
+      return checkpoint.find(std::string(prefix) + embedding) != nullptr;
+    });
+    return found == prefixes.end() ? std::string() : std::string(*found);
+  };
+  if (checkpoint.dialect != Dialect::kHuggingFace) return first_of({"model.backbone."}, "embedding.weight");
+  if (checkpoint.find("backbone.embeddings.weight") != nullptr) return "backbone.";
+  if (checkpoint.find("embed_tokens.weight") != nullptr) return "";
+  const std::string prefix =
+      first_of({"model.", "language_model.model.", "model.language_model."}, "embed_tokens.weight");
+  return prefix.empty() ? "model." : prefix;
 }
 
 bool is_outside_text_model(std::string_view name) {

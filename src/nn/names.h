@@ -4,17 +4,23 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "files/checkpoint.h"
 
 namespace maestrale::nn {
 
-// "blk.3.attn_q" + "weight" -> "model.layers.3.self_attn.q_proj.weight" (Hugging Face, with `prefix` in place of
-// "model."), "layers.3.attention.wq.weight" (Mistral, llama2.c), "blk.3.attn_q.weight" (GGUF).
-std::string published_name(files::Dialect dialect, std::string_view prefix, std::string_view canonical,
-                           std::string_view suffix);
+// "blk.3.attn_q" + "weight" -> "model.layers.3.self_attn.q_proj.weight" (Hugging Face, with `prefix` in place
+// of "model."), "layers.3.attention.wq.weight" (Mistral, llama2.c), "blk.3.attn_q.weight" (GGUF). Where
+// families of one dialect disagree there are several names, the rarest first: a file has one of them.
+std::vector<std::string> published_names(files::Dialect dialect, std::string_view prefix,
+                                         std::string_view canonical, std::string_view suffix);
+// The name that the checkpoint has, or the last of them (the common one) where it has none.
+std::string published_name(const files::Checkpoint& checkpoint, std::string_view prefix,
+                           std::string_view canonical, std::string_view suffix);
 
-// What Hugging Face files put before "embed_tokens": "model.", "language_model.model.", "model.language_model.", "".
+// What files put before the names of the text model: Hugging Face "model.", "language_model.model.",
+// "model.language_model.", "backbone." or nothing; Mistral folders nothing or "model.backbone.".
 std::string text_prefix(const files::Checkpoint& checkpoint);
 
 // Tensors that a text model may leave unclaimed: vision and audio towers, stored rotary tables.

@@ -18,8 +18,10 @@ std::optional<KvType> kv_type_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-Result<KvCache> KvCache::create(const KvShape& shape, std::int64_t pages) {
-  CHECK(pages >= 0 && shape.layers > 0 && shape.kv_heads > 0 && shape.head_size > 0, "a KV shape has positive sizes");
+Result<KvCache> KvCache::create(const KvShape& shape, std::int64_t pages, std::int64_t sequences) {
+  const bool keeps_keys = shape.kv_heads > 0 && shape.head_size > 0;
+  CHECK(pages >= 0 && shape.layers > 0 && (keeps_keys || shape.state.layer() > 0),
+        "a KV shape has positive sizes");
   KvCache cache;
   cache.shape_ = shape;
   cache.total_ = pages;
@@ -28,6 +30,10 @@ Result<KvCache> KvCache::create(const KvShape& shape, std::int64_t pages) {
     return Error{.kind = ErrorKind::kResource, .what = "the KV cache would need more bytes than can be counted"};
   }
   cache.pool_ = TRY(HugeBuffer::allocate(bytes));
+  if (shape.state_bytes() > 0) {
+    cache.states_ = TRY(HugeBuffer::allocate(shape.state_bytes() * static_cast<std::size_t>(sequences)));
+    cache.state_sequences_ = sequences;
+  }
   cache.free_.reserve(static_cast<std::size_t>(pages));
   for (std::int64_t page = pages - 1; page >= 0; --page) {
     cache.free_.push_back(cache.pool_.data() + static_cast<std::size_t>(page) * shape.page_bytes());
@@ -41,7 +47,7 @@ int KvCache::open_sequence() {
     sequences_[index].open = true;
     return static_cast<int>(index);
   }
-  sequences_.push_back({.open = true, .pages = {}});
+  sequences_.push_back({.open = true, .pages = {}, .state_tokens = 0});
   return static_cast<int>(sequences_.size()) - 1;
 }
 
@@ -53,6 +59,11 @@ void KvCache::close_sequence(int sequence) {
 Status KvCache::reserve(int sequence, std::int64_t tokens) {
   Sequence& entry = sequences_[static_cast<std::size_t>(sequence)];
   CHECK(entry.open, "reserve on a closed sequence");
+  if (shape_.state_bytes() > 0 && sequence >= state_sequences_) {
+    return Error{.kind = ErrorKind::kResource,
+                 .what = "no state is left for another sequence",
+                 .expected = std::to_string(state_sequences_) + " sequences at most"};
+  }
   const auto wanted = static_cast<std::size_t>(KvShape::pages_for(tokens));
   if (wanted <= entry.pages.size()) return {};
   if (wanted - entry.pages.size() > free_.size()) {
@@ -69,7 +80,7 @@ Status KvCache::reserve(int sequence, std::int64_t tokens) {
   return {};
 }
 
-void KvCache::truncate(int sequence, std::int64_t tokens) {
+std::int64_t KvCache::truncate(int sequence, std::int64_t tokens) {
   Sequence& entry = sequences_[static_cast<std::size_t>(sequence)];
   CHECK(entry.open, "truncate on a closed sequence");
   const auto keep = static_cast<std::size_t>(KvShape::pages_for(tokens));
@@ -77,6 +88,16 @@ void KvCache::truncate(int sequence, std::int64_t tokens) {
     free_.push_back(entry.pages.back());
     entry.pages.pop_back();
   }
+  if (shape_.state_bytes() == 0 || entry.state_tokens == tokens) return tokens;
+  entry.state_tokens = 0;
+  return 0;
+}
+
+float* KvCache::state(int sequence, int layer) {
+  CHECK(sequence < state_sequences_, "reserve() has been asked first");
+  const std::size_t bytes = shape_.state_bytes();
+  auto* first = reinterpret_cast<float*>(states_.data() + static_cast<std::size_t>(sequence) * bytes);
+  return first + std::int64_t{layer} * shape_.state.layer();
 }
 
 std::span<std::byte* const> KvCache::pages(int sequence) const {

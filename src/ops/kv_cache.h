@@ -5,6 +5,8 @@
 //           Q8:      [kPageTokens/16][D][16] i8, then scales f32 [kPageTokens/16][ceil(D/32)][16]
 //   values  F32/F16: [kPageTokens][DV]           a row per token, so an output is one chain over tokens
 //           Q8:      [kPageTokens][DV] i8, then scales f32 [kPageTokens][ceil(DV/32)]
+// Latent attention keeps one row per token instead, key and value at once, and beside it the indexer's key
+// where the model has one (kernels::KvRowsLayout).
 #pragma once
 
 #include <cstddef>
@@ -26,14 +28,40 @@ using kernels::KvType;
 std::string_view kv_type_name(KvType type);
 std::optional<KvType> kv_type_from_name(std::string_view name);
 
+// What a recurrent layer remembers of a sequence, of one size however long it is: f32, for the convolution
+// and then for the scan.
+struct StateShape {
+  std::int64_t conv = 0, scan = 0;  // floats of a layer
+  std::int64_t layer() const { return conv + scan; }
+};
+
+enum class KvRows : std::uint8_t { kLatent, kIndex };
+
 struct KvShape {
   int layers = 0;
-  int kv_heads = 0;
+  int kv_heads = 0;  // 0: no keys and values at all
   int head_size = 0;
+  bool latent = false;    // one row of head_size per token and layer; kv_heads is 1
+  int index_size = 0;     // latent: elements of the indexer's key; 0: none
+  StateShape state = {};  // recurrent layers; all zero: none
   KvType type = KvType::kF16;
 
   kernels::KvHeadLayout head() const { return kernels::kv_head_layout(type, head_size); }
-  std::size_t layer_bytes() const { return head().bytes * static_cast<std::size_t>(kv_heads); }
+  kernels::KvRowsLayout rows(KvRows which) const {
+    return kernels::kv_rows_layout(type, which == KvRows::kLatent ? head_size : index_size);
+  }
+  std::size_t layer_bytes() const {
+    if (latent) return rows(KvRows::kLatent).bytes + rows(KvRows::kIndex).bytes;
+    return head().bytes * static_cast<std::size_t>(kv_heads);
+  }
+  // Of a layer's rows within a page.
+  std::size_t rows_offset(KvRows which, int layer) const {
+    return layer_bytes() * static_cast<std::size_t>(layer) +
+           (which == KvRows::kIndex ? rows(KvRows::kLatent).bytes : 0);
+  }
+  std::size_t state_bytes() const {  // of one sequence
+    return static_cast<std::size_t>(state.layer()) * static_cast<std::size_t>(layers) * sizeof(float);
+  }
   std::size_t page_bytes() const { return layer_bytes() * static_cast<std::size_t>(layers); }
   // Whole pages that `tokens` positions of one sequence take.
   static std::int64_t pages_for(std::int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
@@ -41,7 +69,8 @@ struct KvShape {
 
 class KvCache {
  public:
-  static Result<KvCache> create(const KvShape& shape, std::int64_t pages);
+  // States are kept for sequences 0 … `sequences` - 1, where the shape has any.
+  static Result<KvCache> create(const KvShape& shape, std::int64_t pages, std::int64_t sequences = 1);
 
   const KvShape& shape() const { return shape_; }
   std::int64_t free_pages() const { return static_cast<std::int64_t>(free_.size()); }
@@ -51,18 +80,31 @@ class KvCache {
   void close_sequence(int sequence);
   // Makes room for positions [0, tokens); kResource where the pool is exhausted (nothing is lost then).
   Status reserve(int sequence, std::int64_t tokens);
-  // Forgets positions from `tokens` on; whole pages go back to the pool.
-  void truncate(int sequence, std::int64_t tokens);
+  // Forgets positions from `tokens` on; whole pages go back to the pool. A state cannot go back in time:
+  // unless it stands at `tokens` it begins again. Returns how many positions are kept.
+  std::int64_t truncate(int sequence, std::int64_t tokens);
   std::span<std::byte* const> pages(int sequence) const;
+  // [shape.state.layer()] of one layer.
+  float* state(int sequence, int layer);
+  // Positions that the sequence's state has seen; advance() says that it has seen more.
+  std::int64_t state_tokens(int sequence) const {
+    return sequences_[static_cast<std::size_t>(sequence)].state_tokens;
+  }
+  void advance(int sequence, std::int64_t tokens) {
+    sequences_[static_cast<std::size_t>(sequence)].state_tokens = tokens;
+  }
 
  private:
   struct Sequence {
     bool open = false;
     std::vector<std::byte*> pages;
+    std::int64_t state_tokens = 0;
   };
   KvShape shape_;
   std::int64_t total_ = 0;
   HugeBuffer pool_;
+  HugeBuffer states_;  // [sequences][layers][state.layer()]
+  std::int64_t state_sequences_ = 0;
   std::vector<std::byte*> free_;
   std::vector<Sequence> sequences_;
 };

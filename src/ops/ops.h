@@ -32,6 +32,9 @@ struct BlockScales {
 
 // out[rows · columns] = the matrix's values with their scales applied (int8 and FP8 codes).
 void expand_scaled(const TensorView& matrix, const BlockScales& scales, float* out);
+// The same of rows [row, row + rows).
+void expand_scaled_rows(const TensorView& matrix, const BlockScales& scales, std::int64_t row,
+                        std::int64_t rows, float* out);
 
 // One product of a shared input: out[row][0..weight.rows) = weight · x[row] (+ bias) (+ residual[row]).
 struct Projection {
@@ -59,6 +62,72 @@ struct AttentionOptions {
   int head_size = 0;
   float scale = 0;
   std::int64_t window = 0;  // keys visible to a query, itself included; 0: all
+  float soft_cap = 0;       // scores become cap · tanh(score / cap); 0: as they are
+};
+
+enum class Activation : std::uint8_t { kSilu, kGeluTanh };
+
+// Latent attention (MLA): every head's key is the shared row [latent | rotated], its value the row's latent
+// part.
+struct LatentOptions {
+  int heads = 0;
+  int latent_size = 0;   // a multiple of 16
+  int rotated_size = 0;  // a multiple of 16
+  float scale = 0;
+};
+
+struct LatentQueries {
+  const float* latent = nullptr;        // [rows, heads, latent_size]
+  const float* rotated = nullptr;       // of the first head of the first row
+  std::int64_t rotated_row_stride = 0;  // floats from one row's to the next row's
+  std::int64_t rotated_head_stride = 0;
+  std::span<const float> row_scale;  // multiplies the scores of a row, or empty
+};
+
+// Keys that each row may see, chosen by an indexer: row r sees positions[r * most …][counts[r]], ascending,
+// or everything up to its own where counts[r] is 0.
+struct KeySelection {
+  std::int64_t most = 0;
+  std::span<std::int32_t> positions;  // [rows, most]
+  std::span<std::int32_t> counts;     // [rows]
+};
+
+struct IndexerOptions {
+  int heads = 0;
+  int head_size = 0;  // a multiple of 16
+};
+constexpr std::int64_t kMaxSelected = 8192;
+
+// One product for each head: out[row, head] = weights[head] · x[row, head].
+struct HeadProducts {
+  std::span<const Weight> weights;  // one per head, all of one shape and type
+  const float* x = nullptr;
+  std::int64_t x_row_stride = 0, x_head_stride = 0;
+  float* out = nullptr;
+  std::int64_t out_row_stride = 0, out_head_stride = 0;
+};
+
+// A causal convolution of each channel over time, and the state-space scan of Mamba-2 (arXiv 2405.21060),
+// both from the state of the row's sequence at its position, which they move on.
+struct CausalConv {
+  std::int64_t channels = 0;
+  int width = 0;                  // inputs that an output sees; at most kMaxConvWidth
+  std::span<const float> weight;  // [width, channels], the oldest input first
+  std::span<const float> bias;    // [channels]
+};
+constexpr int kMaxConvWidth = 8;
+
+struct Scan {
+  int heads = 0, head_size = 0, groups = 0, state_size = 0;  // state_size: a multiple of 16
+  std::span<const float> decay;                              // [heads], negative
+  std::span<const float> step_bias;                          // [heads]
+  std::span<const float> skip;                               // [heads]
+};
+struct ScanInputs {
+  const float* x = nullptr;     // [heads · head_size], then [groups · state_size] in, then as much out
+  std::int64_t x_stride = 0;    // floats from one row to the next
+  const float* step = nullptr;  // [heads], before bias and softplus
+  std::int64_t step_stride = 0;
 };
 
 // The KV cache rows that a batch reads and writes.
@@ -83,11 +152,15 @@ class Ops {
   virtual std::size_t scratch_bytes(std::int64_t rows, std::int64_t columns) const = 0;
   virtual Status reserve_scratch(std::int64_t rows, std::int64_t columns) = 0;
 
-  // out[i] = row tokens[i] of `table`, as f32.
-  virtual void embed(const TensorView& table, std::span<const std::int32_t> tokens, float* out) = 0;
+  // out[i] = row tokens[i] of `table` · scale, as f32.
+  virtual void embed(const TensorView& table, std::span<const std::int32_t> tokens, float scale,
+                     float* out) = 0;
   // out = x / sqrt(mean(x²) + eps) · weight, over `rows` vectors of `columns`; in place is fine.
   virtual void rms_norm(const float* x, const float* weight, float eps, std::int64_t rows, std::int64_t columns,
                         float* out) = 0;
+  // out = (x - mean) / sqrt(variance + eps) · weight + bias; in place is fine.
+  virtual void layer_norm(const float* x, const float* weight, const float* bias, float eps,
+                          std::int64_t rows, std::int64_t columns, float* out) = 0;
   virtual void linear(const float* x, std::int64_t rows, std::int64_t columns,
                       std::span<const Projection> projections) = 0;
   // Rotates `heads` vectors of head_size per row in place; row i is at positions[i]; `row_scale` (per row, or
@@ -100,9 +173,32 @@ class Ops {
   // out, q: [rows, heads · head_size]; causal over everything stored for the row's sequence.
   virtual void attention(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
                          const AttentionOptions& options, float* out) = 0;
-  // out = silu(gate) · up, [rows, columns].
-  virtual void silu_multiply(const float* gate, const float* up, std::int64_t rows, std::int64_t columns,
-                             float* out) = 0;
+  virtual void linear_heads(std::int64_t rows, const HeadProducts& products) = 0;
+  // Stores x [rows, stride], the first elements of each row, as the latent or the indexer's rows of `layer`.
+  virtual void store_rows(const float* x, std::int64_t stride, KvRows which, int layer, const BatchRows& rows,
+                          KvCache& cache) = 0;
+  // Rates all keys of each row, Σ over heads of weight · max(q · key, 0), and keeps the `selection.most` best
+  // (the lower position where two are equal). q: [rows, heads · head_size], weights: [rows, heads].
+  virtual void select_keys(const float* q, const float* weights, int layer, const BatchRows& rows,
+                           const KvCache& cache, const IndexerOptions& options,
+                           const KeySelection& selection) = 0;
+  // out: [rows, heads, latent_size], may be queries.latent itself; `selection` may be null.
+  virtual void latent_attention(const LatentQueries& queries, int layer, const BatchRows& rows,
+                                const KvCache& cache, const LatentOptions& options,
+                                const KeySelection* selection, float* out) = 0;
+  // out[rows, channels] = silu(conv(x)); x: [rows, stride].
+  virtual void causal_conv(const float* x, std::int64_t stride, const CausalConv& conv, int layer,
+                           const BatchRows& rows, KvCache& cache, float* out) = 0;
+  // out: [rows, heads · head_size].
+  virtual void scan(const Scan& scan, const ScanInputs& inputs, int layer, const BatchRows& rows,
+                    KvCache& cache, float* out) = 0;
+  // out = activation(gate) · up, [rows, columns].
+  virtual void gated(Activation activation, const float* gate, const float* up, std::int64_t rows,
+                     std::int64_t columns, float* out) = 0;
+  // x = cap · tanh(x / cap), [rows, columns].
+  virtual void soft_cap(float* x, std::int64_t rows, std::int64_t columns, float cap) = 0;
+  // to += x, [rows, columns].
+  virtual void add(const float* x, std::int64_t rows, std::int64_t columns, float* to) = 0;
 };
 
 }  // namespace maestrale::ops

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "kernels/attention_tile.h"
 #include "ops/cpu/cpu_ops.h"
+#include "ops/cpu/kv_codes.h"
 #include "tensor/half.h"
 
 namespace maestrale::ops {
@@ -14,18 +15,6 @@ namespace {
 using kernels::kKvScaleBlock;
 using kernels::kLanes;
 using kernels::KvHeadLayout;
-
-// Int8 codes of one block and their scale: absmax / 127, round to nearest even.
-float quantise_block(const float* x, int n, std::int8_t* codes) {
-  float largest = 0;
-  for (int i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
-  const float scale = largest / 127.0f;
-  const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
-  for (int i = 0; i < n; ++i) {
-    codes[i] = static_cast<std::int8_t>(std::clamp(std::nearbyint(x[i] * inverse), -127.0f, 127.0f));
-  }
-  return scale;
-}
 
 // One token's key: element d goes to [group][d][lane].
 void store_key(const float* key, KvType type, const KvHeadLayout& layout, int slot, std::byte* part) {
@@ -45,7 +34,7 @@ void store_key(const float* key, KvType type, const KvHeadLayout& layout, int sl
       const int n = std::min(kKvScaleBlock, layout.head_size - begin);
       std::int8_t codes[kKvScaleBlock];
       const int index = (slot / kLanes * layout.scale_blocks + block) * kLanes + slot % kLanes;
-      scales[index] = quantise_block(key + begin, n, codes);
+      scales[index] = quantise_kv_block(key + begin, n, codes);
       for (int i = 0; i < n; ++i) out[first + static_cast<std::size_t>(begin + i) * kLanes] = codes[i];
     }
   }
@@ -64,7 +53,8 @@ void store_value(const float* value, KvType type, const KvHeadLayout& layout, in
     auto* scales = reinterpret_cast<float*>(part + layout.value_scales) + slot * layout.scale_blocks;
     for (int block = 0; block < layout.scale_blocks; ++block) {
       const int begin = block * kKvScaleBlock;
-      scales[block] = quantise_block(value + begin, std::min(kKvScaleBlock, layout.head_size - begin), out + begin);
+      scales[block] =
+          quantise_kv_block(value + begin, std::min(kKvScaleBlock, layout.head_size - begin), out + begin);
     }
   }
 }
@@ -114,6 +104,7 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
   tile.queries = queries;
   tile.positions = positions;
   tile.window = options.window;
+  tile.soft_cap = options.soft_cap;
   tile.pages = cache.pages(rows.sequences[static_cast<std::size_t>(work.first_row)]).data();
   tile.offset = part_offset(shape, layer, kv_head);
   tile.scores = queries + kernels::kMaxTileRows * size;

@@ -16,10 +16,13 @@ void CpuOps::for_rows(std::int64_t rows, const std::function<void(std::int64_t)>
   pool_.run(rows, [&body](std::int64_t row, int) { body(row); });
 }
 
-void CpuOps::embed(const TensorView& table, std::span<const std::int32_t> tokens, float* out) {
+void CpuOps::embed(const TensorView& table, std::span<const std::int32_t> tokens, float scale, float* out) {
   const FormatTraits& format = traits(table.dtype);
   for_rows(static_cast<std::int64_t>(tokens.size()), [&](std::int64_t i) {
-    format.dequantise(table.row(tokens[static_cast<std::size_t>(i)]), out + i * table.columns(), table.columns());
+    float* row = out + i * table.columns();
+    format.dequantise(table.row(tokens[static_cast<std::size_t>(i)]), row, table.columns());
+    if (scale == 1) return;
+    for (std::int64_t column = 0; column < table.columns(); ++column) row[column] *= scale;
   });
 }
 
@@ -30,10 +33,27 @@ void CpuOps::rms_norm(const float* x, const float* weight, float eps, std::int64
   });
 }
 
-void CpuOps::silu_multiply(const float* gate, const float* up, std::int64_t rows, std::int64_t columns, float* out) {
+void CpuOps::layer_norm(const float* x, const float* weight, const float* bias, float eps, std::int64_t rows,
+                        std::int64_t columns, float* out) {
   for_rows(rows, [&](std::int64_t row) {
-    table_.silu_multiply(gate + row * columns, up + row * columns, columns, out + row * columns);
+    table_.layer_norm(x + row * columns, weight, bias, eps, columns, out + row * columns);
   });
+}
+
+void CpuOps::gated(Activation activation, const float* gate, const float* up, std::int64_t rows,
+                   std::int64_t columns, float* out) {
+  const auto kernel = activation == Activation::kSilu ? table_.silu_multiply : table_.gelu_multiply;
+  for_rows(rows, [&](std::int64_t row) {
+    kernel(gate + row * columns, up + row * columns, columns, out + row * columns);
+  });
+}
+
+void CpuOps::soft_cap(float* x, std::int64_t rows, std::int64_t columns, float cap) {
+  for_rows(rows, [&](std::int64_t row) { table_.soft_cap(x + row * columns, columns, cap); });
+}
+
+void CpuOps::add(const float* x, std::int64_t rows, std::int64_t columns, float* to) {
+  for_rows(rows, [&](std::int64_t row) { table_.add_to(x + row * columns, columns, to + row * columns); });
 }
 
 void CpuOps::rope(float* x, std::int64_t row_stride, int heads, int head_size, std::span<const std::int32_t> positions,

@@ -30,9 +30,11 @@ class CpuOps final : public Ops {
   std::size_t scratch_bytes(std::int64_t rows, std::int64_t columns) const override;
   Status reserve_scratch(std::int64_t rows, std::int64_t columns) override;
 
-  void embed(const TensorView& table, std::span<const std::int32_t> tokens, float* out) override;
+  void embed(const TensorView& table, std::span<const std::int32_t> tokens, float scale, float* out) override;
   void rms_norm(const float* x, const float* weight, float eps, std::int64_t rows, std::int64_t columns,
                 float* out) override;
+  void layer_norm(const float* x, const float* weight, const float* bias, float eps, std::int64_t rows,
+                  std::int64_t columns, float* out) override;
   void linear(const float* x, std::int64_t rows, std::int64_t columns,
               std::span<const Projection> projections) override;
   void rope(float* x, std::int64_t row_stride, int heads, int head_size, std::span<const std::int32_t> positions,
@@ -40,8 +42,22 @@ class CpuOps final : public Ops {
   void store_kv(const float* keys, const float* values, int layer, const BatchRows& rows, KvCache& cache) override;
   void attention(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
                  const AttentionOptions& options, float* out) override;
-  void silu_multiply(const float* gate, const float* up, std::int64_t rows, std::int64_t columns,
-                     float* out) override;
+  void linear_heads(std::int64_t rows, const HeadProducts& products) override;
+  void store_rows(const float* x, std::int64_t stride, KvRows which, int layer, const BatchRows& rows,
+                  KvCache& cache) override;
+  void select_keys(const float* q, const float* weights, int layer, const BatchRows& rows,
+                   const KvCache& cache, const IndexerOptions& options,
+                   const KeySelection& selection) override;
+  void latent_attention(const LatentQueries& queries, int layer, const BatchRows& rows, const KvCache& cache,
+                        const LatentOptions& options, const KeySelection* selection, float* out) override;
+  void causal_conv(const float* x, std::int64_t stride, const CausalConv& conv, int layer,
+                   const BatchRows& rows, KvCache& cache, float* out) override;
+  void scan(const Scan& scan, const ScanInputs& inputs, int layer, const BatchRows& rows, KvCache& cache,
+            float* out) override;
+  void gated(Activation activation, const float* gate, const float* up, std::int64_t rows,
+             std::int64_t columns, float* out) override;
+  void soft_cap(float* x, std::int64_t rows, std::int64_t columns, float cap) override;
+  void add(const float* x, std::int64_t rows, std::int64_t columns, float* to) override;
 
   // How a weight stands in memory: int8 panels of a quantised type, or panels of floats.
   struct Layout {
@@ -55,6 +71,10 @@ class CpuOps final : public Ops {
     std::int64_t first_row = 0;
     int tokens = 0;
   };
+  struct LatentWork {  // a run of (row, head) pairs of one sequence
+    std::int64_t first = 0;
+    int count = 0;
+  };
   Result<Layout> layout_for(DType dtype, std::int64_t columns, std::int64_t block_columns) const;
   void for_rows(std::int64_t rows, const std::function<void(std::int64_t)>& body);
   void quantise(const float* x, std::int64_t rows, std::int64_t columns);
@@ -62,6 +82,12 @@ class CpuOps final : public Ops {
                  std::int64_t panel_count, int worker);
   void attend(const float* q, int layer, const BatchRows& rows, const KvCache& cache, const AttentionOptions& options,
               const AttentionWork& work, int kv_head, float* scratch, float* out) const;
+  void attend_rows(const LatentQueries& queries, int layer, const BatchRows& rows, const KvCache& cache,
+                   const LatentOptions& options, const KeySelection* selection, std::int64_t first, int count,
+                   float* scratch, float* out) const;
+  void select_for_row(const float* q, const float* weights, int layer, const BatchRows& rows,
+                      const KvCache& cache, const IndexerOptions& options, std::int64_t row,
+                      const KeySelection& selection, std::byte* scratch) const;
   std::size_t worker_scratch_bytes() const;
   std::byte* worker_scratch(int worker) const;
 
@@ -73,6 +99,7 @@ class CpuOps final : public Ops {
   HugeBuffer scratch_;          // quantised activations, then one part per worker
   std::size_t activation_room_ = 0;
   std::vector<AttentionWork> attention_work_;
+  std::vector<LatentWork> latent_work_;
 };
 
 // The Ops of this machine: `isa` "ref", "avx2", "avx512", or empty for MAESTRALE_ISA or the best.

@@ -101,8 +101,13 @@ void pack_one(const CpuOps::Layout& layout, const TensorView& matrix, const Bloc
 }  // namespace
 
 void expand_scaled(const TensorView& matrix, const BlockScales& scales, float* out) {
+  expand_scaled_rows(matrix, scales, 0, matrix.rows(), out);
+}
+
+void expand_scaled_rows(const TensorView& matrix, const BlockScales& scales, std::int64_t row,
+                        std::int64_t rows, float* out) {
   CHECK(is_codes(matrix.dtype), "only bare codes have scales beside them");
-  for (std::int64_t row = 0; row < matrix.rows(); ++row) expand_row(matrix, scales, row, out + row * matrix.columns());
+  for (std::int64_t i = 0; i < rows; ++i) expand_row(matrix, scales, row + i, out + i * matrix.columns());
 }
 
 Result<CpuOps::Layout> CpuOps::layout_for(DType dtype, std::int64_t columns, std::int64_t block_columns) const {

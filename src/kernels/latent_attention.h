@@ -1,0 +1,223 @@
+// Attention whose keys and values are rows shared by all heads, page by page with a running maximum as in
+// attention.h. A score is a sum of 16 chains over the row in a fixed tree, an output one chain over the keys
+// in order, so results depend neither on the tile nor on the vector set. Freestanding.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/attention.h"
+#include "kernels/latent_tile.h"
+
+namespace maestrale::kernels {
+
+// Slots of one page that a tile's queries look at, ascending.
+struct SlotList {
+  int count = 0;
+  std::uint8_t slots[kPageTokens];
+};
+
+template <class V>
+constexpr int kLatentRows =
+    V::kTileRows >= 4 ? 4 : 2;  // queries × keys of a tile of sums that the registers hold
+
+// 16 elements of a row from `element` on, as floats.
+template <class V, KvType kType>
+[[gnu::always_inline]] inline typename V::F32 load_row(const KvRowsLayout& layout, const std::byte* base,
+                                                       int slot, int element) {
+  const auto at = static_cast<std::size_t>(slot) * static_cast<std::size_t>(layout.size) +
+                  static_cast<std::size_t>(element);
+  const auto value = load_kv<V, kType>(base, at);
+  if constexpr (kType == KvType::kQ8) {
+    const auto* scales = reinterpret_cast<const float*>(base + layout.scales);
+    return V::mul(value, V::broadcast(scales[slot * layout.scale_blocks + element / kKvScaleBlock]));
+  } else {
+    return value;
+  }
+}
+
+// scores[row + r][slot] of kRows queries and kKeys slots.
+template <class V, KvType kType, int kRows, int kKeys>
+void score_slots(const LatentTile& tile, const std::byte* base, const std::uint8_t* slots, int row) {
+  typename V::F32 sums[kRows][kKeys];
+  for (int r = 0; r < kRows; ++r) {
+    for (int k = 0; k < kKeys; ++k) sums[r][k] = V::zero();
+  }
+  const int size = tile.layout.size;
+  const float* queries = tile.queries + static_cast<std::ptrdiff_t>(row) * size;
+  for (int d = 0; d < size; d += kLanes) {
+    typename V::F32 keys[kKeys];
+    for (int k = 0; k < kKeys; ++k) keys[k] = load_row<V, kType>(tile.layout, base, slots[k], d);
+    for (int r = 0; r < kRows; ++r) {
+      const auto query = V::load(queries + static_cast<std::ptrdiff_t>(r) * size + d);
+      for (int k = 0; k < kKeys; ++k) sums[r][k] = V::fma(query, keys[k], sums[r][k]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int k = 0; k < kKeys; ++k) tile.scores[(row + r) * kPageTokens + slots[k]] = V::sum(sums[r][k]);
+  }
+}
+
+template <class V, KvType kType, int kKeys>
+void score_rows(const LatentTile& tile, const std::byte* base, const std::uint8_t* slots) {
+  int row = 0;
+  for (; row + kLatentRows<V> <= tile.rows; row += kLatentRows<V>) {
+    score_slots<V, kType, kLatentRows<V>, kKeys>(tile, base, slots, row);
+  }
+  for (; row < tile.rows; ++row) score_slots<V, kType, 1, kKeys>(tile, base, slots, row);
+}
+
+template <class V, KvType kType>
+void score_list(const LatentTile& tile, const std::byte* base, const SlotList& list) {
+  int first = 0;
+  for (; first + kLatentRows<V> <= list.count; first += kLatentRows<V>) {
+    score_rows<V, kType, kLatentRows<V>>(tile, base, list.slots + first);
+  }
+  for (; first < list.count; ++first) score_rows<V, kType, 1>(tile, base, list.slots + first);
+}
+
+// out[row + r][16 column …] += Σ weight · value over the listed slots.
+template <class V, KvType kType, int kRows, int kVectors>
+void mix_slots(const LatentTile& tile, const std::byte* base, const SlotList& list, int row, int column) {
+  typename V::F32 sums[kRows][kVectors];
+  float* out = tile.out + static_cast<std::ptrdiff_t>(row) * tile.value_size + column;
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      sums[r][v] = V::load(out + static_cast<std::ptrdiff_t>(r) * tile.value_size + v * kLanes);
+    }
+  }
+  for (int i = 0; i < list.count; ++i) {
+    const int slot = list.slots[i];
+    typename V::F32 value[kVectors];
+    for (int v = 0; v < kVectors; ++v)
+      value[v] = load_row<V, kType>(tile.layout, base, slot, column + v * kLanes);
+    for (int r = 0; r < kRows; ++r) {
+      const auto weight = V::broadcast(tile.scores[(row + r) * kPageTokens + slot]);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(weight, value[v], sums[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      V::store(out + static_cast<std::ptrdiff_t>(r) * tile.value_size + v * kLanes, sums[r][v]);
+    }
+  }
+}
+
+template <class V, KvType kType, int kVectors>
+void mix_rows(const LatentTile& tile, const std::byte* base, const SlotList& list, int column) {
+  int row = 0;
+  for (; row + kLatentRows<V> <= tile.rows; row += kLatentRows<V>) {
+    mix_slots<V, kType, kLatentRows<V>, kVectors>(tile, base, list, row, column);
+  }
+  for (; row < tile.rows; ++row) mix_slots<V, kType, 1, kVectors>(tile, base, list, row, column);
+}
+
+template <class V, KvType kType>
+void latent_page(const LatentTile& tile, std::int64_t page, const SlotList& list) {
+  const std::byte* base = tile.pages[page] + tile.offset;
+  const KeyRange range{0, list.slots[list.count - 1] + 1};
+  const auto masked = V::broadcast(kMasked);
+  for (int row = 0; row < tile.rows; ++row) {
+    for (int slot = 0; slot < range.end; slot += kLanes)
+      V::store(tile.scores + row * kPageTokens + slot, masked);
+  }
+  score_list<V, kType>(tile, base, list);
+  for (int row = 0; row < tile.rows; ++row) {
+    const std::int64_t end = tile.positions[row] + 1 - page * kPageTokens;
+    const float factor =
+        soften_row<V>(tile.scores + row * kPageTokens, range, 0, end, tile.sums + row * (2 + kLanes));
+    scale_row<V>(tile.out + static_cast<std::ptrdiff_t>(row) * tile.value_size, tile.value_size, factor);
+  }
+  int column = 0;
+  for (; column + kLatentRows<V> * kLanes <= tile.value_size; column += kLatentRows<V> * kLanes) {
+    mix_rows<V, kType, kLatentRows<V>>(tile, base, list, column);
+  }
+  for (; column < tile.value_size; column += kLanes) mix_rows<V, kType, 1>(tile, base, list, column);
+}
+
+// Calls body(page, list) for each page with something to see for the tile.
+template <class V, class Body>
+void for_pages(const LatentTile& tile, Body body) {
+  SlotList list;
+  if (tile.selected != nullptr) {
+    for (std::int64_t i = 0; i < tile.selected_count;) {
+      const std::int64_t page = tile.selected[i] / kPageTokens;
+      list.count = 0;
+      for (; i < tile.selected_count && tile.selected[i] / kPageTokens == page; ++i) {
+        list.slots[list.count++] = static_cast<std::uint8_t>(tile.selected[i] % kPageTokens);
+      }
+      body(page, list);
+    }
+    return;
+  }
+  std::int64_t newest = 0;
+  for (int row = 0; row < tile.rows; ++row)
+    newest = tile.positions[row] > newest ? tile.positions[row] : newest;
+  for (int slot = 0; slot < kPageTokens; ++slot) list.slots[slot] = static_cast<std::uint8_t>(slot);
+  for (std::int64_t page = 0; page <= newest / kPageTokens; ++page) {
+    const std::int64_t end = newest + 1 - page * kPageTokens;
+    list.count = end < kPageTokens ? static_cast<int>(end) : kPageTokens;
+    body(page, list);
+  }
+}
+
+template <class V, KvType kType>
+void latent_tile(const LatentTile& tile) {
+  for (int row = 0; row < tile.rows; ++row) {
+    tile.sums[row * (2 + kLanes)] = kMasked;
+    V::store(tile.sums + row * (2 + kLanes) + 2, V::zero());
+    scale_row<V>(tile.out + static_cast<std::ptrdiff_t>(row) * tile.value_size, tile.value_size, 0.0f);
+  }
+  for_pages<V>(tile,
+               [&](std::int64_t page, const SlotList& list) { latent_page<V, kType>(tile, page, list); });
+  for (int row = 0; row < tile.rows; ++row) {
+    const auto total = V::broadcast(V::sum(V::load(tile.sums + row * (2 + kLanes) + 2)));
+    float* out = tile.out + static_cast<std::ptrdiff_t>(row) * tile.value_size;
+    for (int i = 0; i < tile.value_size; i += kLanes) V::store(out + i, V::div(V::load(out + i), total));
+  }
+}
+
+template <class V>
+void attend_latent(const LatentTile& tile) {
+  switch (tile.type) {
+    case KvType::kF32:
+      return latent_tile<V, KvType::kF32>(tile);
+    case KvType::kF16:
+      return latent_tile<V, KvType::kF16>(tile);
+    case KvType::kQ8:
+      return latent_tile<V, KvType::kQ8>(tile);
+  }
+}
+
+// out[slot] = Σ over the tile's queries h of weights[h] · max(query_h · key_slot, 0), in order, for one
+// page's slots up to the (one) token's own position: how DeepSeek V3.2's indexer rates keys.
+template <class V, KvType kType>
+void rate_slots(const LatentTile& tile, std::int64_t page, const float* weights, float* out) {
+  SlotList list;
+  const std::int64_t end = tile.positions[0] + 1 - page * kPageTokens;
+  list.count = end < kPageTokens ? static_cast<int>(end) : kPageTokens;
+  for (int slot = 0; slot < list.count; ++slot) list.slots[slot] = static_cast<std::uint8_t>(slot);
+  score_list<V, kType>(tile, tile.pages[page] + tile.offset, list);
+  for (int slot = 0; slot < list.count; slot += kLanes) {
+    auto sum = V::load(out + slot);
+    for (int row = 0; row < tile.rows; ++row) {
+      const auto score = V::max(V::load(tile.scores + row * kPageTokens + slot), V::zero());
+      sum = V::fma(V::broadcast(weights[row]), score, sum);
+    }
+    V::store(out + slot, sum);
+  }
+}
+
+template <class V>
+void rate_page(const LatentTile& tile, std::int64_t page, const float* weights, float* out) {
+  switch (tile.type) {
+    case KvType::kF32:
+      return rate_slots<V, KvType::kF32>(tile, page, weights, out);
+    case KvType::kF16:
+      return rate_slots<V, KvType::kF16>(tile, page, weights, out);
+    case KvType::kQ8:
+      return rate_slots<V, KvType::kQ8>(tile, page, weights, out);
+  }
+}
+
+}  // namespace maestrale::kernels
