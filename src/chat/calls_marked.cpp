@@ -1,0 +1,152 @@
+// Calls between marks of their own: DeepSeek V3, R1 and V3.1, Gemma 4 and FunctionGemma.
+#include <algorithm>
+
+#include "base/json.h"
+#include "chat/call_reader.h"
+#include "chat/json_scan.h"
+#include "text/template/python_json.h"
+
+namespace maestrale::chat {
+namespace {
+
+constexpr std::size_t kNowhere = std::string_view::npos;
+constexpr int kDepthMax = 64;
+
+// V3 and R1: function<｜tool▁sep｜>NAME\n```json\n{…}\n```; V3.1: NAME<｜tool▁sep｜>{…}
+std::optional<Call> deepseek_call(std::string_view text) {
+  constexpr std::string_view kSeparator = "<｜tool▁sep｜>", kFence = "```json";
+  const std::size_t separator = text.find(kSeparator);
+  if (separator == kNowhere) return std::nullopt;
+  std::string_view name = trim(text.substr(0, separator));
+  std::string_view arguments = trim(text.substr(separator + kSeparator.size()));
+  const std::size_t fence = arguments.find(kFence);
+  if (fence != kNowhere && !arguments.starts_with('{')) {
+    name = trim(arguments.substr(0, fence));
+    arguments.remove_prefix(fence + kFence.size());
+    arguments = trim(arguments.substr(0, arguments.rfind("```")));
+  }
+  if (name.empty() || !is_json_object(arguments)) return std::nullopt;
+  return Call{.name = std::string(name), .arguments = std::string(arguments)};
+}
+
+class DeepSeekReader final : public CallReader {
+ public:
+  Verdict read(std::string_view bytes, bool at_end) override {
+    const std::size_t close = bytes.find(kClose, searched_);
+    searched_ = bytes.size() - std::min(bytes.size(), kClose.size() - 1);
+    if (close == kNowhere && !at_end) return Verdict::more();
+    const std::size_t end = close == kNowhere ? bytes.size() : close + kClose.size();
+    auto call = deepseek_call(bytes.substr(kOpen.size(), std::min(close, bytes.size()) - kOpen.size()));
+    return call ? Verdict::done(end, {std::move(*call)}) : Verdict::text(end);
+  }
+
+ private:
+  static constexpr std::string_view kOpen = "<｜tool▁call▁begin｜>", kClose = "<｜tool▁call▁end｜>";
+  std::size_t searched_ = kOpen.size();
+};
+
+// {key:value,…} with bare keys and strings between marks; written as JSON.
+class GemmaArguments {
+ public:
+  GemmaArguments(std::string_view text, std::string_view quote) : rest_(text), quote_(quote) {}
+
+  std::optional<std::string> run() {
+    std::string out;
+    if (!value(out, 0) || !trim(rest_).empty()) return std::nullopt;
+    return out;
+  }
+
+ private:
+  void skip_blanks() { rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\r\n"), rest_.size())); }
+  bool take(std::string_view word) {
+    if (!rest_.starts_with(word)) return false;
+    rest_.remove_prefix(word.size());
+    return true;
+  }
+
+  bool value(std::string& out, int depth) {
+    skip_blanks();
+    if (rest_.empty() || depth > kDepthMax) return false;
+    if (take("{")) return items(out, '}', depth);
+    if (take("[")) return items(out, ']', depth);
+    if (take(quote_)) {
+      const std::size_t end = rest_.find(quote_);
+      if (end == kNowhere) return false;
+      out += text::python_json_string(rest_.substr(0, end));
+      rest_.remove_prefix(end + quote_.size());
+      return true;
+    }
+    const std::size_t end = std::min(rest_.find_first_of(",}]"), rest_.size());
+    const std::string_view word = trim(rest_.substr(0, end));
+    rest_.remove_prefix(end);
+    if (!parse_json(word, "value").ok()) return false;
+    out += word;
+    return true;
+  }
+
+  bool items(std::string& out, char close, int depth) {
+    out += close == '}' ? '{' : '[';
+    skip_blanks();
+    const std::string_view end(&close, 1);
+    for (bool first = true; !take(end); first = false) {
+      if (!first && !take(",")) return false;
+      if (!first) out += ", ";
+      if (close == '}' && !key(out)) return false;
+      if (!value(out, depth + 1)) return false;
+      skip_blanks();
+    }
+    out += close;
+    return true;
+  }
+
+  bool key(std::string& out) {
+    skip_blanks();
+    const bool quoted = take(quote_);
+    const std::size_t end = rest_.find(quoted ? quote_ : std::string_view(":"));
+    if (end == kNowhere) return false;
+    out += text::python_json_string(trim(rest_.substr(0, end))) + ": ";
+    rest_.remove_prefix(end + (quoted ? quote_.size() : 0));
+    return take(":");
+  }
+
+  std::string_view rest_, quote_;
+};
+
+// OPENcall:NAME{…}CLOSE
+class GemmaReader final : public CallReader {
+ public:
+  GemmaReader(std::string_view open, std::string_view close, std::string_view quote)
+      : open_(open), close_(close), quote_(quote), searched_(open.size()) {}
+
+  Verdict read(std::string_view bytes, bool at_end) override {
+    const std::size_t close = bytes.find(close_, searched_);
+    searched_ = std::max(open_.size(), bytes.size() - std::min(bytes.size(), close_.size() - 1));
+    if (close == kNowhere && !at_end) return Verdict::more();
+    const std::size_t end = close == kNowhere ? bytes.size() : close + close_.size();
+    const std::string_view body =
+        trim(bytes.substr(open_.size(), std::min(close, bytes.size()) - open_.size()));
+    const std::size_t brace = body.find('{');
+    if (!body.starts_with(kCall) || brace == kNowhere) return Verdict::text(end);
+    const std::string_view name = trim(body.substr(kCall.size(), brace - kCall.size()));
+    auto arguments = GemmaArguments(body.substr(brace), quote_).run();
+    if (name.empty() || !arguments) return Verdict::text(end);
+    return Verdict::done(end, {Call{.name = std::string(name), .arguments = std::move(*arguments)}});
+  }
+
+ private:
+  static constexpr std::string_view kCall = "call:";
+  std::string_view open_, close_, quote_;
+  std::size_t searched_;
+};
+
+}  // namespace
+
+std::unique_ptr<CallReader> read_deepseek_call() { return std::make_unique<DeepSeekReader>(); }
+std::unique_ptr<CallReader> read_gemma_call() {
+  return std::make_unique<GemmaReader>("<|tool_call>", "<tool_call|>", "<|\"|>");
+}
+std::unique_ptr<CallReader> read_function_gemma() {
+  return std::make_unique<GemmaReader>("<start_function_call>", "<end_function_call>", "<escape>");
+}
+
+}  // namespace maestrale::chat
