@@ -141,8 +141,9 @@ class Bench {
         const std::int64_t first = chunk * kChunk;
         const std::int64_t count = std::min(kChunk, panels - first);
         table_.matmul(&layout, weights_.data() + static_cast<std::size_t>(begin + first) * bytes, count,
-                      kColumns, activations.data(), m, out.data() + first * kPanelRows, out_stride,
-                      count * kPanelRows, scratch_[static_cast<std::size_t>(worker)].data());
+                      kColumns, activations.data(), m,
+                      {out.data() + first * kPanelRows, out_stride, count * kPanelRows, nullptr, nullptr},
+                      scratch_[static_cast<std::size_t>(worker)].data());
       });
     });
     if (m <= 16) measure_reads();

@@ -36,14 +36,17 @@ void score_tile(const AttentionTile& tile, const std::byte* keys, int row, int g
   const float* scales = reinterpret_cast<const float*>(keys + tile.layout.key_scales);
   typename V::F32 sums[kRows][kGroups];
   const float* q[kRows];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     q[r] = tile.queries + static_cast<std::ptrdiff_t>(row + r) * size;
+#pragma GCC unroll 16
     for (int g = 0; g < kGroups; ++g) sums[r][g] = V::zero();
   }
   const int block = kType == KvType::kQ8 ? kKvScaleBlock : size;
   for (int begin = 0, index = 0; begin < size; begin += block, ++index) {
     const int end = begin + block < size ? begin + block : size;
     typename V::F32 scale[kGroups];
+#pragma GCC unroll 16
     for (int g = 0; g < kGroups; ++g) {
       scale[g] = V::zero();
       if constexpr (kType == KvType::kQ8) {
@@ -52,6 +55,7 @@ void score_tile(const AttentionTile& tile, const std::byte* keys, int row, int g
     }
     for (int d = begin; d < end; ++d) {
       typename V::F32 k[kGroups];
+#pragma GCC unroll 16
       for (int g = 0; g < kGroups; ++g) {
         const auto at = (static_cast<std::size_t>(group + g) * static_cast<std::size_t>(size) +
                          static_cast<std::size_t>(d)) *
@@ -59,13 +63,17 @@ void score_tile(const AttentionTile& tile, const std::byte* keys, int row, int g
         k[g] = load_kv<V, kType>(keys, at);
         if constexpr (kType == KvType::kQ8) k[g] = V::mul(k[g], scale[g]);
       }
+#pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const auto value = V::broadcast(q[r][d]);
+#pragma GCC unroll 16
         for (int g = 0; g < kGroups; ++g) sums[r][g] = V::fma(value, k[g], sums[r][g]);
       }
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int g = 0; g < kGroups; ++g)
       V::store(tile.scores + (row + r) * kPageTokens + (group + g) * kLanes, sums[r][g]);
   }
@@ -119,12 +127,15 @@ void mix_tile(const AttentionTile& tile, const std::byte* part, KeyRange range, 
   const float* scales = reinterpret_cast<const float*>(part + tile.layout.value_scales);
   typename V::F32 sums[kRows][kVectors];
   const auto width = static_cast<std::ptrdiff_t>(tile.layout.value_size);
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v)
       sums[r][v] = V::load(tile.out + (row + r) * width + column + v * kLanes);
   }
   for (int key = range.begin; key < range.end; ++key) {
     typename V::F32 value[kVectors];
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
       const int at = column + v * kLanes;
       value[v] = load_kv<V, kType>(values, static_cast<std::size_t>(key * width + at));
@@ -133,12 +144,16 @@ void mix_tile(const AttentionTile& tile, const std::byte* part, KeyRange range, 
             V::mul(value[v], V::broadcast(scales[key * tile.layout.scale_blocks + at / kKvScaleBlock]));
       }
     }
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const auto weight = V::broadcast(tile.scores[(row + r) * kPageTokens + key]);
+#pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(weight, value[v], sums[r][v]);
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v)
       V::store(tile.out + (row + r) * width + column + v * kLanes, sums[r][v]);
   }

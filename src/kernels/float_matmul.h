@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/float_layout.h"
+#include "kernels/matmul_output.h"
 
 namespace maestrale::kernels {
 
@@ -40,9 +41,7 @@ struct FloatProduct {
   std::int64_t columns;
   std::int64_t block_columns;  // FP8
   const float* x;              // [rows][columns]
-  float* out;
-  std::int64_t out_stride;
-  std::int64_t row_limit;  // valid output rows from the first panel on
+  MatmulOutput to;
 };
 
 // kRows activation rows × kPanels panels at once.
@@ -51,10 +50,13 @@ void float_tile(const FloatProduct& product, std::int64_t panel, std::int64_t ro
   typename V::F32 sums[kRows][kPanels];
   const float* x[kRows];
   const std::byte* weights[kPanels];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     x[r] = product.x + (row + r) * product.columns;
+#pragma GCC unroll 16
     for (int p = 0; p < kPanels; ++p) sums[r][p] = V::zero();
   }
+#pragma GCC unroll 16
   for (int p = 0; p < kPanels; ++p) {
     weights[p] = product.panels + static_cast<std::size_t>(panel + p) * product.panel_bytes;
   }
@@ -63,6 +65,7 @@ void float_tile(const FloatProduct& product, std::int64_t panel, std::int64_t ro
   for (std::int64_t begin = 0, index = 0; begin < product.columns; begin += block, ++index) {
     const std::int64_t end = begin + block < product.columns ? begin + block : product.columns;
     typename V::F32 scales[kPanels];
+#pragma GCC unroll 16
     for (int p = 0; p < kPanels; ++p) {
       scales[p] = V::zero();
       if constexpr (kKind == FloatKind::kFp8) {
@@ -71,26 +74,24 @@ void float_tile(const FloatProduct& product, std::int64_t panel, std::int64_t ro
     }
     for (std::int64_t k = begin; k < end; ++k) {
       typename V::F32 w[kPanels];
+#pragma GCC unroll 16
       for (int p = 0; p < kPanels; ++p) {
         w[p] = load_weights<V, kKind>(weights[p] + static_cast<std::size_t>(k) * kColumnBytes<kKind>);
         if constexpr (kKind == FloatKind::kFp8) w[p] = V::mul(w[p], scales[p]);
       }
+#pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const auto value = V::broadcast(x[r][k]);
+#pragma GCC unroll 16
         for (int p = 0; p < kPanels; ++p) sums[r][p] = V::fma(w[p], value, sums[r][p]);
       }
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int p = 0; p < kPanels; ++p) {
-      const std::int64_t first = (panel + p) * 16;
-      float* out = product.out + (row + r) * product.out_stride + first;
-      const std::int64_t valid = product.row_limit - first;
-      if (valid >= 16) {
-        V::store(out, sums[r][p]);
-      } else {
-        V::store_part(out, sums[r][p], static_cast<int>(valid));
-      }
+      store_product<V>(product.to, row + r, (panel + p) * kPanelRows, sums[r][p]);
     }
   }
 }
@@ -119,16 +120,13 @@ void float_product(const FloatProduct& product, std::int64_t panel_count, std::i
 
 template <class V>
 void matmul_float(const FloatLayout& layout, const std::byte* panels, std::int64_t panel_count,
-                  std::int64_t columns, const float* x, std::int64_t rows, float* out,
-                  std::int64_t out_stride, std::int64_t row_limit) {
+                  std::int64_t columns, const float* x, std::int64_t rows, const MatmulOutput& to) {
   const FloatProduct product{.panels = panels,
                              .panel_bytes = float_panel_bytes(layout, columns),
                              .columns = columns,
                              .block_columns = layout.block_columns,
                              .x = x,
-                             .out = out,
-                             .out_stride = out_stride,
-                             .row_limit = row_limit};
+                             .to = to};
   switch (layout.kind) {
     case FloatKind::kF32:
       return float_product<V, FloatKind::kF32>(product, panel_count, rows);

@@ -13,6 +13,16 @@
 
 namespace maestrale::kernels {
 
+// Where a product goes: out[m * stride + row] = value (+ bias[row]) (+ residual[m * stride + row]) for rows
+// [0, row_limit) of the given panels. `residual` may be `out` itself.
+struct MatmulOutput {
+  float* out = nullptr;
+  std::int64_t stride = 0;
+  std::int64_t row_limit = 0;       // in (16 (panel count - 1), 16 panel count]
+  const float* bias = nullptr;      // or null
+  const float* residual = nullptr;  // or null
+};
+
 struct KernelTable {
   const char* name;  // "ref", "avx2", "avx512"
 
@@ -20,13 +30,12 @@ struct KernelTable {
   // One row of activations to int8: `out` holds activation_bytes(columns), 64-byte aligned; columns % 32 ==
   // 0.
   void (*quantise_row)(const float* x, std::int64_t columns, std::byte* out);
-  // out[m * out_stride + row] = (panels · activations[m])[row] for rows [0, row_limit) of the given panels.
-  // panels: panel_count * panel_bytes(layout, columns), 64-byte aligned, row_limit in (16 (count - 1), 16
-  // count]. activations: activation_count quantised rows, one after the other. scratch: matmul_scratch_bytes
+  // to[m][row] = panels[row] · activations[m]. panels: panel_count * panel_bytes(layout, columns), 64-byte
+  // aligned. activations: activation_count quantised rows, one after the other. scratch: matmul_scratch_bytes
   // of the calling thread, 64-byte aligned.
   void (*matmul)(const PanelLayout* layout, const std::byte* panels, std::int64_t panel_count,
                  std::int64_t columns, const std::byte* activations, std::int64_t activation_count,
-                 float* out, std::int64_t out_stride, std::int64_t row_limit, std::byte* scratch);
+                 const MatmulOutput& to, std::byte* scratch);
   std::size_t matmul_scratch_bytes;
 
   // --- yardsticks (yardsticks.h): what this core can do, for bench/ to compare with ---
@@ -38,8 +47,7 @@ struct KernelTable {
   // --- floating-point weights (float_matmul.h) ---
   // As matmul, with panels of float_panel_bytes(layout, columns) and activations x[rows][columns].
   void (*matmul_float)(const FloatLayout& layout, const std::byte* panels, std::int64_t panel_count,
-                       std::int64_t columns, const float* x, std::int64_t rows, float* out,
-                       std::int64_t out_stride, std::int64_t row_limit);
+                       std::int64_t columns, const float* x, std::int64_t rows, const MatmulOutput& to);
 
   // --- one row (elementwise.h) ---
   void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t n, float* out);

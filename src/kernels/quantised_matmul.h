@@ -6,7 +6,7 @@
 #pragma once
 
 #include "kernels/activation_block.h"
-#include "kernels/kernel_table.h"
+#include "kernels/matmul_output.h"
 #include "kernels/quantised_kinds.h"
 
 namespace maestrale::kernels {
@@ -20,20 +20,9 @@ struct MatmulArgs {
   const ActivationBlock* activations;
   std::int64_t activation_count;
   std::int64_t activation_stride;  // blocks
-  float* out;
-  std::int64_t out_stride;
-  std::int64_t row_limit;
+  MatmulOutput to;
   std::uint8_t* scratch;
 };
-
-template <class V>
-[[gnu::always_inline]] inline void store_rows(float* out, typename V::F32 rows, std::int64_t limit) {
-  if (limit >= kPanelRows) {
-    V::store(out, rows);
-  } else if (limit > 0) {
-    V::store_part(out, rows, static_cast<int>(limit));
-  }
-}
 
 // What a dot product begins from, so that codes with kOffset added give the product of the values.
 template <class V, int kOffset, int kChain>
@@ -59,7 +48,7 @@ template <class V, class Scales>
 
 // The weights come from memory in one long stream; asking for them this far ahead hides its latency behind
 // the arithmetic. Nothing is read beyond the panels, a prefetch may point there.
-constexpr int kAheadBytes = 4096;
+constexpr int kAheadBytes = 8192;
 
 template <class V>
 [[gnu::always_inline]] inline void prefetch_lines(const std::uint8_t* first, int bytes) {
@@ -114,38 +103,58 @@ template <class V, class K, int kCount>
   }
 }
 
-template <class V, class K, int kCount>
+// kPanels panels side by side: memory gives more to one core in several streams than in one.
+template <class V, class K, int kCount, int kPanels>
 void direct(const MatmulArgs& args, std::int64_t panel) {
+  using Reader = typename K::Scales::template Reader<V>;
   const typename V::U8 table = K::Codes::kTable ? V::load_table(args.layout->table) : V::bytes(0);
+  const ActivationBlock* x = args.activations;
   const std::uint8_t* group = args.panels + panel * args.panel_bytes;
-  typename V::F32 acc[kCount];
+  typename V::F32 acc[kPanels][kCount];
+#pragma GCC unroll 4
+  for (int p = 0; p < kPanels; ++p) {
 #pragma GCC unroll 8
-  for (int i = 0; i < kCount; ++i) acc[i] = V::zero();
+    for (int i = 0; i < kCount; ++i) acc[p][i] = V::zero();
+  }
   for (std::int64_t block = 0; block < args.blocks; block += K::kBlocks, group += K::kBytes) {
-    const typename K::Scales::template Reader<V> reader(group + K::Codes::kBytes);
     const std::int64_t left = args.blocks - block;
     const int count = left < K::kBlocks ? static_cast<int>(left) : K::kBlocks;
+    const Reader first(group + K::Codes::kBytes);
     for (int b = 0; b < count; ++b) {
-      constexpr int kShare = K::kBytes / K::kBlocks;
-      prefetch_lines<V>(group + kAheadBytes + b * kShare, kShare);
-      direct_block<V, K, kCount>(group, reader, b, table, args.activations + block + b,
-                                 args.activation_stride, acc);
+#pragma GCC unroll 4
+      for (int p = 0; p < kPanels; ++p) {
+        constexpr int kShare = K::kBytes / K::kBlocks;
+        const std::uint8_t* codes = group + p * args.panel_bytes;
+        prefetch_lines<V>(codes + kAheadBytes + b * kShare, kShare);
+        if (p == 0) {
+          direct_block<V, K, kCount>(codes, first, b, table, x + block + b, args.activation_stride, acc[p]);
+        } else {
+          const Reader reader(codes + K::Codes::kBytes);
+          direct_block<V, K, kCount>(codes, reader, b, table, x + block + b, args.activation_stride, acc[p]);
+        }
+      }
     }
   }
+#pragma GCC unroll 4
+  for (int p = 0; p < kPanels; ++p) {
 #pragma GCC unroll 8
-  for (int i = 0; i < kCount; ++i) {
-    const std::int64_t row = panel * kPanelRows;
-    store_rows<V>(args.out + i * args.out_stride + row, acc[i], args.row_limit - row);
+    for (int i = 0; i < kCount; ++i) {
+      store_product<V>(args.to, i, (panel + p) * kPanelRows, acc[p][i]);
+    }
   }
 }
 
-// Calls the direct kernel of exactly `count` activations, 1 <= count <= kCount.
+// Calls the direct kernel of exactly `count` activations, 1 <= count <= kCount, on all panels.
 template <class V, class K, int kCount>
-void direct_of(int count, const MatmulArgs& args, std::int64_t panel) {
+void direct_of(int count, const MatmulArgs& args) {
   if constexpr (kCount > 1) {
-    if (count < kCount) return direct_of<V, K, kCount - 1>(count, args, panel);
+    if (count < kCount) return direct_of<V, K, kCount - 1>(count, args);
   }
-  direct<V, K, kCount>(args, panel);
+  // Readers of long groups decode the scales of all their blocks at once: one of them fills the registers.
+  constexpr int kPanels = K::kBlocks > 4 ? 1 : kCount == 1 ? 4 : kCount <= 4 ? 2 : 1;
+  std::int64_t panel = 0;
+  for (; panel + kPanels <= args.panel_count; panel += kPanels) direct<V, K, kCount, kPanels>(args, panel);
+  for (; panel < args.panel_count; ++panel) direct<V, K, kCount, 1>(args, panel);
 }
 
 // --- many activations: two panels unpacked to bytes, then tiles of activations ---
@@ -241,6 +250,12 @@ struct Ahead {
 template <class V, class Shape, int kRows>
 void tile(const TileScratch& scratch, int blocks, const ActivationBlock* x, std::int64_t x_stride,
           float (*sums)[kTileLanes], Ahead ahead) {
+  typename V::F32 acc[kRows][kTilePanels];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (int z = 0; z < kTilePanels; ++z) acc[i][z] = V::load(sums[i] + z * kPanelRows);
+  }
   for (int b = 0; b < blocks; ++b, ++x) {
     for (int line = 0; line < ahead.lines_per_block; ++line) {
       V::prefetch(ahead.first[0] += 64);
@@ -266,20 +281,23 @@ void tile(const TileScratch& scratch, int blocks, const ActivationBlock* x, std:
       const ActivationBlock& a = x[i * x_stride];
 #pragma GCC unroll 2
       for (int z = 0; z < kTilePanels; ++z) {
-        float* sum = sums[i] + z * kPanelRows;
-        auto acc = V::fma(scaled[i][z], V::broadcast(a.scale), V::load(sum));
+        acc[i][z] = V::fma(scaled[i][z], V::broadcast(a.scale), acc[i][z]);
         if constexpr (Shape::kMin) {
           const float* minimums = scratch.minimums[b][0] + z * kPanelRows;
           if constexpr (Shape::kHalves == 1) {
-            acc = V::fma(V::load(minimums), V::broadcast(a.sum), acc);
+            acc[i][z] = V::fma(V::load(minimums), V::broadcast(a.sum), acc[i][z]);
           } else {
-            acc = V::fma(V::load(minimums), V::broadcast(a.half_sums[0]), acc);
-            acc = V::fma(V::load(minimums + kTileLanes), V::broadcast(a.half_sums[1]), acc);
+            acc[i][z] = V::fma(V::load(minimums), V::broadcast(a.half_sums[0]), acc[i][z]);
+            acc[i][z] = V::fma(V::load(minimums + kTileLanes), V::broadcast(a.half_sums[1]), acc[i][z]);
           }
         }
-        V::store(sum, acc);
       }
     }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (int z = 0; z < kTilePanels; ++z) V::store(sums[i] + z * kPanelRows, acc[i][z]);
   }
 }
 
@@ -295,7 +313,8 @@ void tile_of(int rows, const TileScratch& scratch, int blocks, const ActivationB
 
 // Two panels (the second may be the first again, then not stored) times at most kChunkRows activations.
 template <class V, class K>
-void tiled_pair(const MatmulArgs& args, std::int64_t panel, const ActivationBlock* x, int count, float* out) {
+void tiled_pair(const MatmulArgs& args, std::int64_t panel, std::int64_t activation, int count) {
+  const ActivationBlock* x = args.activations + activation * args.activation_stride;
   auto& scratch = *reinterpret_cast<TileScratch*>(args.scratch);
   const typename V::U8 table = K::Codes::kTable ? V::load_table(args.layout->table) : V::bytes(0);
   const std::uint8_t* first = args.panels + panel * args.panel_bytes;
@@ -323,11 +342,10 @@ void tiled_pair(const MatmulArgs& args, std::int64_t panel, const ActivationBloc
       if (ahead.first[0] >= first + at + 2 * kLines * 64) ahead.lines_per_block = 0;
     }
   }
-  const std::int64_t limit = args.row_limit - panel * kPanelRows;
   for (int i = 0; i < count; ++i) {
-    float* row = out + i * args.out_stride + panel * kPanelRows;
-    store_rows<V>(row, V::load(scratch.sums[i]), limit);
-    store_rows<V>(row + kPanelRows, V::load(scratch.sums[i] + kPanelRows), limit - kPanelRows);
+    const std::int64_t row = panel * kPanelRows;
+    store_product<V>(args.to, activation + i, row, V::load(scratch.sums[i]));
+    store_product<V>(args.to, activation + i, row + kPanelRows, V::load(scratch.sums[i] + kPanelRows));
   }
 }
 
@@ -335,26 +353,22 @@ template <class V, class K>
 void matmul_kind(const MatmulArgs& args) {
   if (args.activation_count <= 0) return;
   if (args.activation_count <= V::kDirectRows) {
-    const auto count = static_cast<int>(args.activation_count);
-    for (std::int64_t panel = 0; panel < args.panel_count; ++panel) {
-      direct_of<V, K, V::kDirectRows>(count, args, panel);
-    }
+    direct_of<V, K, V::kDirectRows>(static_cast<int>(args.activation_count), args);
     return;
   }
   for (std::int64_t first = 0; first < args.activation_count; first += kChunkRows) {
     const std::int64_t left = args.activation_count - first;
     const int count = left < kChunkRows ? static_cast<int>(left) : kChunkRows;
     for (std::int64_t panel = 0; panel < args.panel_count; panel += kTilePanels) {
-      tiled_pair<V, K>(args, panel, args.activations + first * args.activation_stride, count,
-                       args.out + first * args.out_stride);
+      tiled_pair<V, K>(args, panel, first, count);
     }
   }
 }
 
 template <class V>
 void matmul(const PanelLayout* layout, const std::byte* panels, std::int64_t panel_count,
-            std::int64_t columns, const std::byte* activations, std::int64_t activation_count, float* out,
-            std::int64_t out_stride, std::int64_t row_limit, std::byte* scratch) {
+            std::int64_t columns, const std::byte* activations, std::int64_t activation_count,
+            const MatmulOutput& to, std::byte* scratch) {
   const std::int64_t groups = (columns + layout->group_columns - 1) / layout->group_columns;
   const MatmulArgs args{.layout = layout,
                         .panels = reinterpret_cast<const std::uint8_t*>(panels),
@@ -364,9 +378,7 @@ void matmul(const PanelLayout* layout, const std::byte* panels, std::int64_t pan
                         .activations = reinterpret_cast<const ActivationBlock*>(activations),
                         .activation_count = activation_count,
                         .activation_stride = activation_stride(columns),
-                        .out = out,
-                        .out_stride = out_stride,
-                        .row_limit = row_limit,
+                        .to = to,
                         .scratch = reinterpret_cast<std::uint8_t*>(scratch)};
   with_kind(layout->kind, [&](auto kind) { matmul_kind<V, decltype(kind)>(args); });
 }

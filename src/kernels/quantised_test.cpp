@@ -103,7 +103,7 @@ std::vector<float> product(const KernelTable& table, const Weights& weights, con
   const int stride = weights.rows + 1;
   std::vector<float> out(static_cast<std::size_t>(count * stride), kUntouched);
   table.matmul(weights.layout, weights.packed.data(), weights.panels, weights.columns, activations.data(),
-               count, out.data(), stride, weights.rows, scratch.data());
+               count, {out.data(), stride, weights.rows, nullptr, nullptr}, scratch.data());
   return out;
 }
 

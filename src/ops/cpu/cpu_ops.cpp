@@ -85,8 +85,7 @@ std::size_t CpuOps::worker_scratch_bytes() const {
   constexpr std::size_t kTile = kernels::kMaxTileRows;
   constexpr std::size_t kHead = kMaxHeadSize;
   const std::size_t attention = kTile * (2 * kHead + kernels::kPageTokens + 2 + kernels::kLanes) * sizeof(float);
-  const std::size_t matmul = table_.matmul_scratch_bytes + kChunkFloats * sizeof(float);
-  return (std::max(attention, matmul) + 4095) / 4096 * 4096;
+  return (std::max(attention, table_.matmul_scratch_bytes) + 4095) / 4096 * 4096;
 }
 
 std::byte* CpuOps::worker_scratch(int worker) const {

@@ -14,9 +14,6 @@
 
 namespace maestrale::ops {
 
-// Floats of one worker's piece of a product: [activation rows][rows of the chunk].
-constexpr std::size_t kChunkFloats = 64 * 1024;
-
 class CpuOps final : public Ops {
  public:
   CpuOps(const kernels::KernelTable& table, int threads) : table_(table), pool_(threads) {}

@@ -28,7 +28,8 @@ void interleave(const std::byte* const rows[kPanelRows], std::int64_t columns, s
       for (std::int64_t column = begin; column < end; ++column) {
         Element value{};
         if (rows[row] != nullptr) {
-          std::memcpy(&value, rows[row] + static_cast<std::size_t>(column) * sizeof(Element), sizeof(Element));
+          std::memcpy(&value, rows[row] + static_cast<std::size_t>(column) * sizeof(Element),
+                      sizeof(Element));
         }
         std::memcpy(out + static_cast<std::size_t>(column * kPanelRows + row) * sizeof(Element), &value,
                     sizeof(Element));
@@ -44,7 +45,8 @@ float scale_at(const BlockScales& scales, std::int64_t row, std::int64_t column,
     return scales.values[static_cast<std::size_t>((row * columns + column) / scales.block_columns)];
   }
   const std::int64_t per_row = (columns + scales.block_columns - 1) / scales.block_columns;
-  return scales.values[static_cast<std::size_t>(row / scales.block_rows * per_row + column / scales.block_columns)];
+  return scales
+      .values[static_cast<std::size_t>(row / scales.block_rows * per_row + column / scales.block_columns)];
 }
 
 // One row of bare codes with its scales applied.
@@ -71,8 +73,8 @@ void pack_scales(const BlockScales& scales, std::int64_t first_row, std::int64_t
   }
 }
 
-void pack_one(const CpuOps::Layout& layout, const TensorView& matrix, const BlockScales& scales, std::int64_t panel,
-              std::byte* out) {
+void pack_one(const CpuOps::Layout& layout, const TensorView& matrix, const BlockScales& scales,
+              std::int64_t panel, std::byte* out) {
   const std::int64_t columns = matrix.columns();
   const std::int64_t first = panel * kPanelRows;
   const std::int64_t count = std::min<std::int64_t>(kPanelRows, matrix.rows() - first);
@@ -110,7 +112,8 @@ void expand_scaled_rows(const TensorView& matrix, const BlockScales& scales, std
   for (std::int64_t i = 0; i < rows; ++i) expand_row(matrix, scales, row + i, out + i * matrix.columns());
 }
 
-Result<CpuOps::Layout> CpuOps::layout_for(DType dtype, std::int64_t columns, std::int64_t block_columns) const {
+Result<CpuOps::Layout> CpuOps::layout_for(DType dtype, std::int64_t columns,
+                                          std::int64_t block_columns) const {
   Layout layout;
   layout.panels = kernels::panel_layout(dtype);
   if (layout.panels != nullptr) {
@@ -138,7 +141,8 @@ Result<std::size_t> CpuOps::packed_bytes(DType dtype, std::int64_t rows, std::in
   constexpr std::int64_t kSmallestScaleBlock = 128;
   const Layout layout = TRY(layout_for(dtype, columns, kSmallestScaleBlock));
   std::size_t bytes = 0;
-  if (!__builtin_mul_overflow(layout.panel_bytes, static_cast<std::size_t>(panels_of(rows)), &bytes)) return bytes;
+  if (!__builtin_mul_overflow(layout.panel_bytes, static_cast<std::size_t>(panels_of(rows)), &bytes))
+    return bytes;
   return Error{.kind = ErrorKind::kResource, .what = "a matrix would need more bytes than can be counted"};
 }
 
@@ -173,49 +177,41 @@ void CpuOps::quantise(const float* x, std::int64_t rows, std::int64_t columns) {
   });
 }
 
-void CpuOps::run_chunk(const float* x, std::int64_t rows, const Projection& projection, std::int64_t first_panel,
-                       std::int64_t panel_count, int worker) {
+void CpuOps::run_chunk(const float* x, std::int64_t rows, const Projection& projection,
+                       std::int64_t first_panel, std::int64_t panel_count, int worker) {
   const Weight& weight = *projection.weight;
   const auto& layout = *static_cast<const Layout*>(weight.layout);
   const std::byte* panels = weight.data + static_cast<std::size_t>(first_panel) * layout.panel_bytes;
   const std::int64_t first = first_panel * kPanelRows;
-  const std::int64_t width = std::min(panel_count * kPanelRows, weight.rows - first);
-  auto* product = reinterpret_cast<float*>(worker_scratch(worker));
-  std::byte* scratch = worker_scratch(worker) + kChunkFloats * sizeof(float);
+  const kernels::MatmulOutput to{
+      .out = projection.out + first,
+      .stride = projection.out_stride,
+      .row_limit = std::min(panel_count * kPanelRows, weight.rows - first),
+      .bias = projection.bias == nullptr ? nullptr : projection.bias + first,
+      .residual = projection.residual == nullptr ? nullptr : projection.residual + first};
   if (layout.panels != nullptr) {
-    table_.matmul(layout.panels, panels, panel_count, weight.columns, scratch_.data(), rows, product, width, width,
-                  scratch);
+    table_.matmul(layout.panels, panels, panel_count, weight.columns, scratch_.data(), rows, to,
+                  worker_scratch(worker));
   } else {
-    table_.matmul_float(layout.floats, panels, panel_count, weight.columns, x, rows, product, width, width);
-  }
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const float* from = product + row * width;
-    float* to = projection.out + row * projection.out_stride + first;
-    const float* residual =
-        projection.residual == nullptr ? nullptr : projection.residual + row * projection.out_stride + first;
-    for (std::int64_t i = 0; i < width; ++i) {
-      float value = from[i];
-      if (projection.bias != nullptr) value += projection.bias[first + i];
-      if (residual != nullptr) value += residual[i];
-      to[i] = value;
-    }
+    table_.matmul_float(layout.floats, panels, panel_count, weight.columns, x, rows, to);
   }
 }
 
-void CpuOps::linear(const float* x, std::int64_t rows, std::int64_t columns, std::span<const Projection> projections) {
+void CpuOps::linear(const float* x, std::int64_t rows, std::int64_t columns,
+                    std::span<const Projection> projections) {
   constexpr std::size_t kMaxProjections = 8;
   CHECK(projections.size() <= kMaxProjections && rows >= 1, "few products share an input");
-  const bool quantised = std::any_of(projections.begin(), projections.end(), [](const Projection& projection) {
-    return static_cast<const Layout*>(projection.weight->layout)->panels != nullptr;
-  });
+  const bool quantised =
+      std::any_of(projections.begin(), projections.end(), [](const Projection& projection) {
+        return static_cast<const Layout*>(projection.weight->layout)->panels != nullptr;
+      });
   if (quantised) quantise(x, rows, columns);
-  // Enough pieces to share the work fairly, each small enough for the worker's scratch.
+  // Enough pieces to share the work fairly.
   std::int64_t total = 0;
   for (const Projection& projection : projections) total += panels_of(projection.weight->rows);
-  const auto room = static_cast<std::int64_t>(kChunkFloats) / (rows * kPanelRows);
   constexpr std::int64_t kPiecesPerWorker = 16;
-  std::int64_t chunk = std::max<std::int64_t>(total / (kPiecesPerWorker * pool_.size()), kPanelsPerTile);
-  chunk = std::max(std::min(chunk, room) / kPanelsPerTile * kPanelsPerTile, std::min<std::int64_t>(room, kPanelsPerTile));
+  std::int64_t chunk = std::max<std::int64_t>(total / (kPiecesPerWorker * pool_.size()), 1);
+  chunk = (chunk + kPanelsPerTile - 1) / kPanelsPerTile * kPanelsPerTile;
   std::int64_t starts[kMaxProjections + 1] = {};
   for (std::size_t i = 0; i < projections.size(); ++i) {
     starts[i + 1] = starts[i] + (panels_of(projections[i].weight->rows) + chunk - 1) / chunk;
