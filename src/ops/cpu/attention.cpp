@@ -19,7 +19,8 @@ using kernels::KvHeadLayout;
 // One token's key: element d goes to [group][d][lane].
 void store_key(const float* key, KvType type, const KvHeadLayout& layout, int slot, std::byte* part) {
   const std::size_t size = static_cast<std::size_t>(layout.head_size);
-  const std::size_t first = static_cast<std::size_t>(slot / kLanes) * size * kLanes + static_cast<std::size_t>(slot % kLanes);
+  const std::size_t first =
+      static_cast<std::size_t>(slot / kLanes) * size * kLanes + static_cast<std::size_t>(slot % kLanes);
   if (type == KvType::kF32) {
     auto* out = reinterpret_cast<float*>(part);
     for (std::size_t d = 0; d < size; ++d) out[first + d * kLanes] = key[d];
@@ -60,12 +61,14 @@ void store_value(const float* value, KvType type, const KvHeadLayout& layout, in
 }
 
 std::size_t part_offset(const KvShape& shape, int layer, int kv_head) {
-  return shape.layer_bytes() * static_cast<std::size_t>(layer) + shape.head().bytes * static_cast<std::size_t>(kv_head);
+  return shape.layer_bytes() * static_cast<std::size_t>(layer) +
+         shape.head().bytes * static_cast<std::size_t>(kv_head);
 }
 
 }  // namespace
 
-void CpuOps::store_kv(const float* keys, const float* values, int layer, const BatchRows& rows, KvCache& cache) {
+void CpuOps::store_kv(const float* keys, const float* values, int layer, const BatchRows& rows,
+                      KvCache& cache) {
   const KvShape& shape = cache.shape();
   const KvHeadLayout layout = shape.head();
   const std::int64_t width = std::int64_t{shape.kv_heads} * shape.head_size;
@@ -98,7 +101,8 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
   for (int row = 0; row < tile.rows; ++row) {
     const std::int64_t token = work.first_row + row / group;
     const float* from = q + token * width + (std::int64_t{kv_head} * group + row % group) * options.head_size;
-    for (std::size_t d = 0; d < size; ++d) queries[static_cast<std::size_t>(row) * size + d] = from[d] * options.scale;
+    for (std::size_t d = 0; d < size; ++d)
+      queries[static_cast<std::size_t>(row) * size + d] = from[d] * options.scale;
     positions[row] = rows.positions[static_cast<std::size_t>(token)];
   }
   tile.queries = queries;
@@ -121,14 +125,16 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
 void CpuOps::attention(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
                        const AttentionOptions& options, float* out) {
   const int group = options.heads / options.kv_heads;
-  CHECK(group <= kernels::kMaxTileRows && options.head_size <= kMaxHeadSize, "checked when the model is loaded");
+  CHECK(group <= kernels::kMaxTileRows && options.head_size <= kMaxHeadSize,
+        "checked when the model is loaded");
   const int tile_tokens = kernels::kMaxTileRows / group;
   attention_work_.clear();
   const auto count = static_cast<std::int64_t>(rows.positions.size());
   for (std::int64_t row = 0; row < count;) {
     int tokens = 1;
     while (tokens < tile_tokens && row + tokens < count &&
-           rows.sequences[static_cast<std::size_t>(row + tokens)] == rows.sequences[static_cast<std::size_t>(row)]) {
+           rows.sequences[static_cast<std::size_t>(row + tokens)] ==
+               rows.sequences[static_cast<std::size_t>(row)]) {
       ++tokens;
     }
     attention_work_.push_back({row, tokens});

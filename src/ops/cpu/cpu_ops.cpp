@@ -56,8 +56,9 @@ void CpuOps::add(const float* x, std::int64_t rows, std::int64_t columns, float*
   for_rows(rows, [&](std::int64_t row) { table_.add_to(x + row * columns, columns, to + row * columns); });
 }
 
-void CpuOps::rope(float* x, std::int64_t row_stride, int heads, int head_size, std::span<const std::int32_t> positions,
-                  const RopeTable& table, std::span<const float> row_scale) {
+void CpuOps::rope(float* x, std::int64_t row_stride, int heads, int head_size,
+                  std::span<const std::int32_t> positions, const RopeTable& table,
+                  std::span<const float> row_scale) {
   const auto half = static_cast<std::int64_t>(table.inverse_frequencies.size());
   const std::int64_t step = table.pairing == RopePairing::kHalf ? 1 : 2;
   const std::int64_t partner = table.pairing == RopePairing::kHalf ? half : 1;
@@ -66,8 +67,10 @@ void CpuOps::rope(float* x, std::int64_t row_stride, int heads, int head_size, s
     const float scale = row_scale.empty() ? 1.0f : row_scale[index];
     float* vectors = x + row * row_stride;
     for (std::int64_t i = 0; i < half; ++i) {
-      // The angle is a product of floats, as the reference implementations compute it; its sine is exact enough.
-      const float angle = static_cast<float>(positions[index]) * table.inverse_frequencies[static_cast<std::size_t>(i)];
+      // The angle is a product of floats, as the reference implementations compute it; its sine is exact
+      // enough.
+      const float angle =
+          static_cast<float>(positions[index]) * table.inverse_frequencies[static_cast<std::size_t>(i)];
       const float cosine = static_cast<float>(std::cos(static_cast<double>(angle))) * table.magnitude;
       const float sine = static_cast<float>(std::sin(static_cast<double>(angle))) * table.magnitude;
       for (int head = 0; head < heads; ++head) {
@@ -84,8 +87,9 @@ void CpuOps::rope(float* x, std::int64_t row_stride, int heads, int head_size, s
 std::size_t CpuOps::worker_scratch_bytes() const {
   constexpr std::size_t kTile = kernels::kMaxTileRows;
   constexpr std::size_t kHead = kMaxHeadSize;
-  const std::size_t attention = kTile * (2 * kHead + kernels::kPageTokens + 2 + kernels::kLanes) * sizeof(float);
-  return (std::max(attention, table_.matmul_scratch_bytes) + 4095) / 4096 * 4096;
+  const std::size_t attention =
+      kTile * (2 * kHead + kernels::kPageTokens + 2 + kernels::kLanes) * sizeof(float);
+  return (std::max(attention, table_.matmul_scratch_bytes + kGatherBytes) + 4095) / 4096 * 4096;
 }
 
 std::byte* CpuOps::worker_scratch(int worker) const {
@@ -115,7 +119,8 @@ Result<std::unique_ptr<Ops>> make_cpu_ops(std::string_view isa, int threads) {
   }
   if (table == nullptr) {
     std::string names;
-    for (const kernels::KernelTable* usable : kernels::usable_tables()) names += " " + std::string(usable->name);
+    for (const kernels::KernelTable* usable : kernels::usable_tables())
+      names += " " + std::string(usable->name);
     return Error{.kind = ErrorKind::kUsage,
                  .what = "no instruction set '" + std::string(isa) + "' on this machine",
                  .expected = "one of:" + names};

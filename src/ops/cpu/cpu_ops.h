@@ -14,6 +14,9 @@
 
 namespace maestrale::ops {
 
+// Bytes of the inputs that a worker gathers for one product of linear_heads.
+constexpr std::size_t kGatherBytes = 256 * 1024;
+
 class CpuOps final : public Ops {
  public:
   CpuOps(const kernels::KernelTable& table, int threads) : table_(table), pool_(threads) {}
@@ -34,9 +37,11 @@ class CpuOps final : public Ops {
                   std::int64_t columns, float* out) override;
   void linear(const float* x, std::int64_t rows, std::int64_t columns,
               std::span<const Projection> projections) override;
-  void rope(float* x, std::int64_t row_stride, int heads, int head_size, std::span<const std::int32_t> positions,
-            const RopeTable& table, std::span<const float> row_scale) override;
-  void store_kv(const float* keys, const float* values, int layer, const BatchRows& rows, KvCache& cache) override;
+  void rope(float* x, std::int64_t row_stride, int heads, int head_size,
+            std::span<const std::int32_t> positions, const RopeTable& table,
+            std::span<const float> row_scale) override;
+  void store_kv(const float* keys, const float* values, int layer, const BatchRows& rows,
+                KvCache& cache) override;
   void attention(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
                  const AttentionOptions& options, float* out) override;
   void linear_heads(std::int64_t rows, const HeadProducts& products) override;
@@ -77,8 +82,9 @@ class CpuOps final : public Ops {
   void quantise(const float* x, std::int64_t rows, std::int64_t columns);
   void run_chunk(const float* x, std::int64_t rows, const Projection& projection, std::int64_t first_panel,
                  std::int64_t panel_count, int worker);
-  void attend(const float* q, int layer, const BatchRows& rows, const KvCache& cache, const AttentionOptions& options,
-              const AttentionWork& work, int kv_head, float* scratch, float* out) const;
+  void attend(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
+              const AttentionOptions& options, const AttentionWork& work, int kv_head, float* scratch,
+              float* out) const;
   void attend_rows(const LatentQueries& queries, int layer, const BatchRows& rows, const KvCache& cache,
                    const LatentOptions& options, const KeySelection* selection, std::int64_t first, int count,
                    float* scratch, float* out) const;
@@ -93,7 +99,7 @@ class CpuOps final : public Ops {
   std::deque<Layout> layouts_;  // stable addresses for Weight::layout
   HugeBuffer weights_;
   std::size_t weights_used_ = 0;
-  HugeBuffer scratch_;          // quantised activations, then one part per worker
+  HugeBuffer scratch_;  // quantised activations, then one part per worker
   std::size_t activation_room_ = 0;
   std::vector<AttentionWork> attention_work_;
   std::vector<LatentWork> latent_work_;

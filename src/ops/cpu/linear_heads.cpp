@@ -16,7 +16,7 @@ void CpuOps::linear_heads(std::int64_t rows, const HeadProducts& products) {
   const bool quantised = layout.panels != nullptr;
   const std::size_t row_bytes =
       quantised ? kernels::activation_bytes(columns) : static_cast<std::size_t>(columns) * sizeof(float);
-  const auto piece = static_cast<std::int64_t>(kChunkFloats * sizeof(float) / row_bytes);
+  const auto piece = static_cast<std::int64_t>(kGatherBytes / row_bytes);
   CHECK(piece > 0, "heads are narrow");
   const std::int64_t pieces = (rows + piece - 1) / piece;
   const auto heads = static_cast<std::int64_t>(products.weights.size());
@@ -35,13 +35,15 @@ void CpuOps::linear_heads(std::int64_t rows, const HeadProducts& products) {
         std::copy_n(x, columns, reinterpret_cast<float*>(input));
       }
     }
-    float* out = products.out + first * products.out_row_stride + head * products.out_head_stride;
+    const kernels::MatmulOutput to{
+        .out = products.out + first * products.out_row_stride + head * products.out_head_stride,
+        .stride = products.out_row_stride,
+        .row_limit = shape.rows};
     if (quantised) {
-      table_.matmul(layout.panels, weight.data, panels, columns, inputs, count, out, products.out_row_stride,
-                    shape.rows, inputs + kChunkFloats * sizeof(float));
+      table_.matmul(layout.panels, weight.data, panels, columns, inputs, count, to, inputs + kGatherBytes);
     } else {
       table_.matmul_float(layout.floats, weight.data, panels, columns, reinterpret_cast<const float*>(inputs),
-                          count, out, products.out_row_stride, shape.rows);
+                          count, to);
     }
   });
 }
