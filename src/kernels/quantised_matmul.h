@@ -103,9 +103,10 @@ template <class V, class K, int kCount>
   }
 }
 
-// kPanels panels side by side: memory gives more to one core in several streams than in one.
+// kPanels panels side by side, `apart` panels from one to the next: memory gives more to one core in several
+// long streams than in one.
 template <class V, class K, int kCount, int kPanels>
-void direct(const MatmulArgs& args, std::int64_t panel) {
+void direct(const MatmulArgs& args, std::int64_t panel, std::int64_t apart) {
   using Reader = typename K::Scales::template Reader<V>;
   const typename V::U8 table = K::Codes::kTable ? V::load_table(args.layout->table) : V::bytes(0);
   const ActivationBlock* x = args.activations;
@@ -124,7 +125,7 @@ void direct(const MatmulArgs& args, std::int64_t panel) {
 #pragma GCC unroll 4
       for (int p = 0; p < kPanels; ++p) {
         constexpr int kShare = K::kBytes / K::kBlocks;
-        const std::uint8_t* codes = group + p * args.panel_bytes;
+        const std::uint8_t* codes = group + p * apart * args.panel_bytes;
         prefetch_lines<V>(codes + kAheadBytes + b * kShare, kShare);
         if (p == 0) {
           direct_block<V, K, kCount>(codes, first, b, table, x + block + b, args.activation_stride, acc[p]);
@@ -139,7 +140,7 @@ void direct(const MatmulArgs& args, std::int64_t panel) {
   for (int p = 0; p < kPanels; ++p) {
 #pragma GCC unroll 8
     for (int i = 0; i < kCount; ++i) {
-      store_product<V>(args.to, i, (panel + p) * kPanelRows, acc[p][i]);
+      store_product<V>(args.to, i, (panel + p * apart) * kPanelRows, acc[p][i]);
     }
   }
 }
@@ -152,9 +153,11 @@ void direct_of(int count, const MatmulArgs& args) {
   }
   // Readers of long groups decode the scales of all their blocks at once: one of them fills the registers.
   constexpr int kPanels = K::kBlocks > 4 ? 1 : kCount == 1 ? 4 : kCount <= 4 ? 2 : 1;
-  std::int64_t panel = 0;
-  for (; panel + kPanels <= args.panel_count; panel += kPanels) direct<V, K, kCount, kPanels>(args, panel);
-  for (; panel < args.panel_count; ++panel) direct<V, K, kCount, 1>(args, panel);
+  const std::int64_t apart = args.panel_count / kPanels;
+  for (std::int64_t panel = 0; panel < apart; ++panel) direct<V, K, kCount, kPanels>(args, panel, apart);
+  for (std::int64_t panel = apart * kPanels; panel < args.panel_count; ++panel) {
+    direct<V, K, kCount, 1>(args, panel, 1);
+  }
 }
 
 // --- many activations: two panels unpacked to bytes, then tiles of activations ---

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "ops/cpu/cpu_ops.h"
+#include "ops/cpu/pieces.h"
 
 namespace maestrale::ops {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 using kernels::FloatKind;
 using kernels::kPanelRows;
 
-constexpr std::int64_t kPanelsPerTile = 2;  // the GEMM works on two panels at a time
+constexpr std::int64_t kPanelsPerPiece = 4;  // the kernels work on two or four panels at a time
 
 std::int64_t panels_of(std::int64_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
 
@@ -206,22 +207,21 @@ void CpuOps::linear(const float* x, std::int64_t rows, std::int64_t columns,
         return static_cast<const Layout*>(projection.weight->layout)->panels != nullptr;
       });
   if (quantised) quantise(x, rows, columns);
-  // Enough pieces to share the work fairly.
+  std::int64_t ends[kMaxProjections] = {};  // panels of all projections, one after the other
   std::int64_t total = 0;
-  for (const Projection& projection : projections) total += panels_of(projection.weight->rows);
-  constexpr std::int64_t kPiecesPerWorker = 16;
-  std::int64_t chunk = std::max<std::int64_t>(total / (kPiecesPerWorker * pool_.size()), 1);
-  chunk = (chunk + kPanelsPerTile - 1) / kPanelsPerTile * kPanelsPerTile;
-  std::int64_t starts[kMaxProjections + 1] = {};
-  for (std::size_t i = 0; i < projections.size(); ++i) {
-    starts[i + 1] = starts[i] + (panels_of(projections[i].weight->rows) + chunk - 1) / chunk;
-  }
-  pool_.run(starts[projections.size()], [&](std::int64_t piece, int worker) {
+  for (std::size_t i = 0; i < projections.size(); ++i)
+    ends[i] = total += panels_of(projections[i].weight->rows);
+  const Pieces pieces(total, pool_.size(), kPanelsPerPiece);
+  pool_.run(pieces.count(), [&](std::int64_t piece, int worker) {
+    std::int64_t at = pieces.begin(piece);
     std::size_t which = 0;
-    while (piece >= starts[which + 1]) ++which;
-    const std::int64_t first = (piece - starts[which]) * chunk;
-    const std::int64_t count = std::min(chunk, panels_of(projections[which].weight->rows) - first);
-    run_chunk(x, rows, projections[which], first, count, worker);
+    while (at < pieces.end(piece)) {
+      while (at >= ends[which]) ++which;
+      const std::int64_t end = std::min(pieces.end(piece), ends[which]);
+      const std::int64_t start = ends[which] - panels_of(projections[which].weight->rows);
+      run_chunk(x, rows, projections[which], at - start, end - at, worker);
+      at = end;
+    }
   });
 }
 
