@@ -106,10 +106,10 @@ template <class V, class K, int kCount>
 // kPanels panels side by side, `apart` panels from one to the next: memory gives more to one core in several
 // long streams than in one.
 template <class V, class K, int kCount, int kPanels>
-void direct(const MatmulArgs& args, std::int64_t panel, std::int64_t apart) {
+void direct(const MatmulArgs& args, std::int64_t panel, std::int64_t apart, std::int64_t first_activation) {
   using Reader = typename K::Scales::template Reader<V>;
   const typename V::U8 table = K::Codes::kTable ? V::load_table(args.layout->table) : V::bytes(0);
-  const ActivationBlock* x = args.activations;
+  const ActivationBlock* x = args.activations + first_activation * args.activation_stride;
   const std::uint8_t* group = args.panels + panel * args.panel_bytes;
   typename V::F32 acc[kPanels][kCount];
 #pragma GCC unroll 4
@@ -140,23 +140,41 @@ void direct(const MatmulArgs& args, std::int64_t panel, std::int64_t apart) {
   for (int p = 0; p < kPanels; ++p) {
 #pragma GCC unroll 8
     for (int i = 0; i < kCount; ++i) {
-      store_product<V>(args.to, i, (panel + p * apart) * kPanelRows, acc[p][i]);
+      store_product<V>(args.to, first_activation + i, (panel + p * apart) * kPanelRows, acc[p][i]);
     }
   }
 }
 
-// Calls the direct kernel of exactly `count` activations, 1 <= count <= kCount, on all panels.
+// Calls the direct kernel of exactly `count` activations, 1 <= count <= kCount, on panels [begin, end).
 template <class V, class K, int kCount>
-void direct_of(int count, const MatmulArgs& args) {
+void direct_of(const MatmulArgs& args, std::int64_t begin, std::int64_t end, std::int64_t activation,
+               int count) {
   if constexpr (kCount > 1) {
-    if (count < kCount) return direct_of<V, K, kCount - 1>(count, args);
+    if (count < kCount) return direct_of<V, K, kCount - 1>(args, begin, end, activation, count);
   }
   // Readers of long groups decode the scales of all their blocks at once: one of them fills the registers.
   constexpr int kPanels = K::kBlocks > 4 ? 1 : kCount == 1 ? 4 : kCount <= 4 ? 2 : 1;
-  const std::int64_t apart = args.panel_count / kPanels;
-  for (std::int64_t panel = 0; panel < apart; ++panel) direct<V, K, kCount, kPanels>(args, panel, apart);
-  for (std::int64_t panel = apart * kPanels; panel < args.panel_count; ++panel) {
-    direct<V, K, kCount, 1>(args, panel, 1);
+  const std::int64_t apart = (end - begin) / kPanels;
+  for (std::int64_t i = 0; i < apart; ++i) direct<V, K, kCount, kPanels>(args, begin + i, apart, activation);
+  for (std::int64_t panel = begin + apart * kPanels; panel < end; ++panel) {
+    direct<V, K, kCount, 1>(args, panel, 1, activation);
+  }
+}
+
+// Up to so many groups of activations, one after the other on each panel: it is in a cache by then, and to
+// unpack it would cost more. Whole bytes need no unpacking.
+template <class K>
+constexpr int kDirectGroups = K::kBytes >= K::kBlocks* kSteps* kStepBytes ? 1 : 3;
+
+template <class V, class K>
+void direct_groups(const MatmulArgs& args, int groups) {
+  for (std::int64_t panel = 0; panel < args.panel_count; ++panel) {
+    std::int64_t first = 0;
+    for (int group = 0; group < groups; ++group) {
+      const auto count = static_cast<int>((args.activation_count - first) / (groups - group));
+      direct_of<V, K, V::kDirectRows>(args, panel, panel + 1, first, count);
+      first += count;
+    }
   }
 }
 
@@ -165,13 +183,15 @@ void direct_of(int count, const MatmulArgs& args) {
 constexpr int kTilePanels = 2;
 constexpr int kTileLanes = kTilePanels * kPanelRows;
 constexpr int kUnpackBlocks = 16;  // of 32 columns; a multiple of every group
+constexpr int kSpanBlocks = 32;    // of a row's blocks: the activations of so many stay in the second cache
 constexpr int kChunkRows = 256;    // activations whose sums stay in the scratch
+constexpr int kGroupPairs = 4;     // pairs of panels that a span of activations meets before the next span
 
 struct TileScratch {
   alignas(64) std::uint8_t codes[kUnpackBlocks][kSteps][kTilePanels][kStepBytes];
   alignas(64) float scales[kUnpackBlocks][2][kTileLanes];
   alignas(64) float minimums[kUnpackBlocks][2][kTileLanes];
-  alignas(64) float sums[kChunkRows][kTileLanes];
+  alignas(64) float sums[kGroupPairs][kChunkRows][kTileLanes];
 };
 
 template <class V>
@@ -314,22 +334,24 @@ void tile_of(int rows, const TileScratch& scratch, int blocks, const ActivationB
   tile<V, Shape, kRows>(scratch, blocks, x, x_stride, sums, ahead);
 }
 
-// Two panels (the second may be the first again, then not stored) times at most kChunkRows activations.
+// Activations [first, first + count) of a matmul, at most kChunkRows.
+struct ActivationRows {
+  std::int64_t first;
+  int count;
+};
+
+// sums += blocks [begin, end) of two panels (the second may be the first again, then not stored) times rows.
 template <class V, class K>
-void tiled_pair(const MatmulArgs& args, std::int64_t panel, std::int64_t activation, int count) {
-  const ActivationBlock* x = args.activations + activation * args.activation_stride;
+void tiled_span(const MatmulArgs& args, std::int64_t panel, ActivationRows rows, std::int64_t begin,
+                std::int64_t end, float (*sums)[kTileLanes]) {
+  const ActivationBlock* x = args.activations + rows.first * args.activation_stride;
   auto& scratch = *reinterpret_cast<TileScratch*>(args.scratch);
   const typename V::U8 table = K::Codes::kTable ? V::load_table(args.layout->table) : V::bytes(0);
   const std::uint8_t* first = args.panels + panel * args.panel_bytes;
   const std::uint8_t* second = panel + 1 < args.panel_count ? first + args.panel_bytes : first;
-  for (int i = 0; i < count; ++i) {
-    V::store(scratch.sums[i], V::zero());
-    V::store(scratch.sums[i] + kPanelRows, V::zero());
-  }
-  const int tiles = (count + V::kDotRows - 1) / V::kDotRows;
-  for (std::int64_t block = 0; block < args.blocks; block += kUnpackBlocks) {
-    const std::int64_t left = args.blocks - block;
-    const int blocks = left < kUnpackBlocks ? static_cast<int>(left) : kUnpackBlocks;
+  const int tiles = (rows.count + V::kDotRows - 1) / V::kDotRows;
+  for (std::int64_t block = begin; block < end; block += kUnpackBlocks) {
+    const int blocks = end - block < kUnpackBlocks ? static_cast<int>(end - block) : kUnpackBlocks;
     const std::int64_t at = block / K::kBlocks * K::kBytes;
     unpack<V, K>(first + at, blocks, table, 0, scratch);
     unpack<V, K>(second + at, blocks, table, 1, scratch);
@@ -337,33 +359,57 @@ void tiled_pair(const MatmulArgs& args, std::int64_t panel, std::int64_t activat
     const int lines = kLines / (tiles * kUnpackBlocks) + 1;
     Ahead ahead{{first + at + kLines * 64, second + at + kLines * 64}, lines};
     for (int t = 0, row = 0; t < tiles; ++t) {  // as even as can be
-      const int rows = (count - row) / (tiles - t);
-      tile_of<V, ShapeOf<V, K>, V::kDotRows>(rows, scratch, blocks, x + row * args.activation_stride + block,
-                                             args.activation_stride, scratch.sums + row, ahead);
-      row += rows;
+      const int count = (rows.count - row) / (tiles - t);
+      tile_of<V, ShapeOf<V, K>, V::kDotRows>(count, scratch, blocks, x + row * args.activation_stride + block,
+                                             args.activation_stride, sums + row, ahead);
+      row += count;
       for (const std::uint8_t*& next : ahead.first) next += lines * blocks * 64;
       if (ahead.first[0] >= first + at + 2 * kLines * 64) ahead.lines_per_block = 0;
     }
   }
-  for (int i = 0; i < count; ++i) {
-    const std::int64_t row = panel * kPanelRows;
-    store_product<V>(args.to, activation + i, row, V::load(scratch.sums[i]));
-    store_product<V>(args.to, activation + i, row + kPanelRows, V::load(scratch.sums[i] + kPanelRows));
+}
+
+// At most kGroupPairs pairs of panels from `panel` on times rows.
+template <class V, class K>
+void tiled_group(const MatmulArgs& args, std::int64_t panel, ActivationRows rows) {
+  auto& sums = reinterpret_cast<TileScratch*>(args.scratch)->sums;
+  const std::int64_t left = (args.panel_count - panel + kTilePanels - 1) / kTilePanels;
+  const int pairs = left < kGroupPairs ? static_cast<int>(left) : kGroupPairs;
+  for (int pair = 0; pair < pairs; ++pair) {
+    for (int i = 0; i < rows.count; ++i) {
+      V::store(sums[pair][i], V::zero());
+      V::store(sums[pair][i] + kPanelRows, V::zero());
+    }
+  }
+  for (std::int64_t begin = 0; begin < args.blocks; begin += kSpanBlocks) {
+    const std::int64_t end = begin + kSpanBlocks < args.blocks ? begin + kSpanBlocks : args.blocks;
+    for (int pair = 0; pair < pairs; ++pair) {
+      tiled_span<V, K>(args, panel + pair * kTilePanels, rows, begin, end, sums[pair]);
+    }
+  }
+  for (int i = 0; i < rows.count; ++i) {
+    for (int pair = 0; pair < pairs; ++pair) {
+      const std::int64_t row = (panel + pair * kTilePanels) * kPanelRows;
+      store_product<V>(args.to, rows.first + i, row, V::load(sums[pair][i]));
+      store_product<V>(args.to, rows.first + i, row + kPanelRows, V::load(sums[pair][i] + kPanelRows));
+    }
   }
 }
 
 template <class V, class K>
 void matmul_kind(const MatmulArgs& args) {
   if (args.activation_count <= 0) return;
-  if (args.activation_count <= V::kDirectRows) {
-    direct_of<V, K, V::kDirectRows>(static_cast<int>(args.activation_count), args);
-    return;
+  const std::int64_t groups = (args.activation_count + V::kDirectRows - 1) / V::kDirectRows;
+  if (groups == 1) {
+    const auto count = static_cast<int>(args.activation_count);
+    return direct_of<V, K, V::kDirectRows>(args, 0, args.panel_count, 0, count);
   }
+  if (groups <= kDirectGroups<K>) return direct_groups<V, K>(args, static_cast<int>(groups));
   for (std::int64_t first = 0; first < args.activation_count; first += kChunkRows) {
     const std::int64_t left = args.activation_count - first;
-    const int count = left < kChunkRows ? static_cast<int>(left) : kChunkRows;
-    for (std::int64_t panel = 0; panel < args.panel_count; panel += kTilePanels) {
-      tiled_pair<V, K>(args, panel, first, count);
+    const ActivationRows rows{first, left < kChunkRows ? static_cast<int>(left) : kChunkRows};
+    for (std::int64_t panel = 0; panel < args.panel_count; panel += kGroupPairs * kTilePanels) {
+      tiled_group<V, K>(args, panel, rows);
     }
   }
 }
