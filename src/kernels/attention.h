@@ -99,9 +99,9 @@ void score_page(const AttentionTile& tile, const std::byte* keys, KeyRange range
 template <class V>
 float soften_row(float* scores, KeyRange range, std::int64_t first, std::int64_t last, float* sums) {
   // Keys [first, last) of the page are visible to this row.
-  for (int key = range.begin / kLanes * kLanes; key < (range.end + kLanes - 1) / kLanes * kLanes; ++key) {
-    if (key < first || key >= last) scores[key] = kMasked;
-  }
+  const int stop = (range.end + kLanes - 1) / kLanes * kLanes;
+  for (int key = range.begin / kLanes * kLanes; key < first && key < stop; ++key) scores[key] = kMasked;
+  for (int key = last > 0 ? static_cast<int>(last) : 0; key < stop; ++key) scores[key] = kMasked;
   const int begin = range.begin / kLanes * kLanes;
   auto best = V::broadcast(sums[0]);
   for (int key = begin; key < range.end; key += kLanes) best = V::max(best, V::load(scores + key));
@@ -176,8 +176,20 @@ void scale_row(float* row, int width, float factor) {
   for (int i = 0; i < width; i += kLanes) V::store(row + i, V::mul(V::load(row + i), V::broadcast(factor)));
 }
 
+// Asks for the row's share of the bytes that the tile reads next: parts of a page are too short for the
+// processor to guess them.
+template <class V>
+void prefetch_share(const std::byte* part, std::size_t bytes, int row, int rows) {
+  const std::size_t lines = bytes / 64;
+  const std::size_t end = lines * static_cast<std::size_t>(row + 1) / static_cast<std::size_t>(rows);
+  for (std::size_t i = lines * static_cast<std::size_t>(row) / static_cast<std::size_t>(rows); i < end; ++i) {
+    V::prefetch(part + 64 * i);
+  }
+}
+
+// `last` is the newest page of the tile.
 template <class V, KvType kType>
-void attend_page(const AttentionTile& tile, std::int64_t page, KeyRange range) {
+void attend_page(const AttentionTile& tile, std::int64_t page, std::int64_t last, KeyRange range) {
   const std::byte* part = tile.pages[page] + tile.offset;
   score_page<V, kType>(tile, part, range);
   const int width = tile.layout.value_size;
@@ -191,6 +203,7 @@ void attend_page(const AttentionTile& tile, std::int64_t page, KeyRange range) {
     const float factor =
         soften_row<V>(tile.scores + row * kPageTokens, range, begin, end, tile.sums + row * (2 + kLanes));
     scale_row<V>(tile.out + static_cast<std::ptrdiff_t>(row) * width, width, factor);
+    if (page < last) prefetch_share<V>(tile.pages[page + 1] + tile.offset, tile.layout.bytes, row, tile.rows);
   }
   int column = 0;
   for (; column + 4 * kLanes <= width; column += 4 * kLanes)
@@ -212,11 +225,12 @@ void attend_tile(const AttentionTile& tile) {
     if (tile.positions[row] < oldest) oldest = tile.positions[row];
   }
   const std::int64_t first_key = tile.window > 0 && oldest + 1 > tile.window ? oldest + 1 - tile.window : 0;
-  for (std::int64_t page = first_key / kPageTokens; page <= newest / kPageTokens; ++page) {
+  const std::int64_t last = newest / kPageTokens;
+  for (std::int64_t page = first_key / kPageTokens; page <= last; ++page) {
     const std::int64_t begin = first_key - page * kPageTokens;
     const std::int64_t end = newest + 1 - page * kPageTokens;
     attend_page<V, kType>(
-        tile, page,
+        tile, page, last,
         {static_cast<int>(begin > 0 ? begin : 0), static_cast<int>(end < kPageTokens ? end : kPageTokens)});
   }
   for (int row = 0; row < tile.rows; ++row) {

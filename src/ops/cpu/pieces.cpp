@@ -5,8 +5,8 @@
 namespace maestrale::ops {
 
 Pieces::Pieces(std::int64_t total, int workers, std::int64_t unit) {
-  if (workers == 1) unit = std::max(unit, total);
-  unit = std::max(unit, (total + kMaxPieces - 1) / kMaxPieces);
+  const std::int64_t least = workers == 1 ? total : (total + kMaxPieces - 1) / kMaxPieces;
+  unit = std::max((least + unit - 1) / unit * unit, unit);
   for (std::int64_t at = 0; at < total; ++count_) {
     const std::int64_t share = (total - at) / (2 * std::int64_t{workers});
     const std::int64_t size = std::max((share + unit - 1) / unit * unit, unit);
