@@ -27,16 +27,18 @@ Result<KvCache> KvCache::create(const KvShape& shape, std::int64_t pages, std::i
   cache.total_ = pages;
   std::size_t bytes = 0;
   if (__builtin_mul_overflow(shape.page_bytes(), static_cast<std::size_t>(pages), &bytes)) {
-    return Error{.kind = ErrorKind::kResource, .what = "the KV cache would need more bytes than can be counted"};
+    return Error{.kind = ErrorKind::kResource,
+                 .what = "the KV cache would need more bytes than can be counted"};
   }
   cache.pool_ = TRY(HugeBuffer::allocate(bytes));
   if (shape.state_bytes() > 0) {
     cache.states_ = TRY(HugeBuffer::allocate(shape.state_bytes() * static_cast<std::size_t>(sequences)));
     cache.state_sequences_ = sequences;
   }
+  const std::size_t apart = shape.latent ? shape.page_bytes() : shape.head().bytes;
   cache.free_.reserve(static_cast<std::size_t>(pages));
   for (std::int64_t page = pages - 1; page >= 0; --page) {
-    cache.free_.push_back(cache.pool_.data() + static_cast<std::size_t>(page) * shape.page_bytes());
+    cache.free_.push_back(cache.pool_.data() + static_cast<std::size_t>(page) * apart);
   }
   return cache;
 }
@@ -67,11 +69,12 @@ Status KvCache::reserve(int sequence, std::int64_t tokens) {
   const auto wanted = static_cast<std::size_t>(KvShape::pages_for(tokens));
   if (wanted <= entry.pages.size()) return {};
   if (wanted - entry.pages.size() > free_.size()) {
-    return Error{.kind = ErrorKind::kResource,
-                 .what = "the KV cache is full",
-                 .expected = std::to_string((free_.size() + entry.pages.size()) * kPageTokens) + " tokens at most",
-                 .found = std::to_string(tokens) + " tokens",
-                 .hint = "use a larger --context or a smaller prompt"};
+    return Error{
+        .kind = ErrorKind::kResource,
+        .what = "the KV cache is full",
+        .expected = std::to_string((free_.size() + entry.pages.size()) * kPageTokens) + " tokens at most",
+        .found = std::to_string(tokens) + " tokens",
+        .hint = "use a larger --context or a smaller prompt"};
   }
   while (entry.pages.size() < wanted) {
     entry.pages.push_back(free_.back());

@@ -1,12 +1,13 @@
 // KvCache: keys and values of many sequences in fixed pages of kPageTokens tokens, from one pool that is
-// allocated whole before the first token. Layout of one page for one layer and one KV head (D = head size,
+// allocated whole before the first token. Each layer and KV head has a plane of its own with its part of
+// every page, so that the pages of a long sequence are one long read. Layout of such a part (D = head size,
 // DV = D rounded up to 16):
 //   keys    F32/F16: [kPageTokens/16][D][16]     16 keys side by side, so a score is one chain over D
 //           Q8:      [kPageTokens/16][D][16] i8, then scales f32 [kPageTokens/16][ceil(D/32)][16]
 //   values  F32/F16: [kPageTokens][DV]           a row per token, so an output is one chain over tokens
 //           Q8:      [kPageTokens][DV] i8, then scales f32 [kPageTokens][ceil(DV/32)]
 // Latent attention keeps one row per token instead, key and value at once, and beside it the indexer's key
-// where the model has one (kernels::KvRowsLayout).
+// where the model has one (kernels::KvRowsLayout); there the layers of a page stand side by side.
 #pragma once
 
 #include <cstddef>
@@ -83,7 +84,14 @@ class KvCache {
   // Forgets positions from `tokens` on; whole pages go back to the pool. A state cannot go back in time:
   // unless it stands at `tokens` it begins again. Returns how many positions are kept.
   std::int64_t truncate(int sequence, std::int64_t tokens);
+  // The part of a page for one layer and KV head stands at pages(sequence)[page] + plane_offset(layer, head);
+  // the rows of latent attention at pages(sequence)[page] + shape().rows_offset(which, layer).
   std::span<std::byte* const> pages(int sequence) const;
+  std::size_t plane_offset(int layer, int kv_head) const {
+    const auto plane = static_cast<std::size_t>(layer) * static_cast<std::size_t>(shape_.kv_heads) +
+                       static_cast<std::size_t>(kv_head);
+    return plane * static_cast<std::size_t>(total_) * shape_.head().bytes;
+  }
   // [shape.state.layer()] of one layer.
   float* state(int sequence, int layer);
   // Positions that the sequence's state has seen; advance() says that it has seen more.

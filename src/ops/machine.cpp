@@ -49,8 +49,8 @@ Result<double> measure_read_gbps(int threads) {
   const HugeBuffer memory = TRY(HugeBuffer::allocate(kBytesPerThread * static_cast<std::size_t>(threads)));
   std::memset(memory.data(), 1, memory.size());
   const double seconds = best_seconds(pool, [&](std::int64_t index) {
-    volatile std::int32_t sink =
-        table->read_yardstick(memory.data() + static_cast<std::size_t>(index) * kBytesPerThread, kBytesPerThread);
+    volatile std::int32_t sink = table->read_yardstick(
+        memory.data() + static_cast<std::size_t>(index) * kBytesPerThread, kBytesPerThread);
     static_cast<void>(sink);
   });
   return static_cast<double>(kBytesPerThread) * threads / seconds / 1e9;

@@ -14,11 +14,12 @@
 
 namespace maestrale::ops {
 
-// A weight matrix [rows = outputs, columns = inputs] in the device's own layout. Owned by the Ops that packed it.
+// A weight matrix [rows = outputs, columns = inputs] in the device's own layout. Owned by the Ops that packed
+// it.
 struct Weight {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  const void* layout = nullptr;     // the device's description of `data`
+  const void* layout = nullptr;  // the device's description of `data`
   const std::byte* data = nullptr;
   std::size_t bytes = 0;
 };
@@ -39,7 +40,7 @@ void expand_scaled_rows(const TensorView& matrix, const BlockScales& scales, std
 // One product of a shared input: out[row][0..weight.rows) = weight · x[row] (+ bias) (+ residual[row]).
 struct Projection {
   const Weight* weight = nullptr;
-  float* out = nullptr;             // [rows, out_stride]
+  float* out = nullptr;  // [rows, out_stride]
   std::int64_t out_stride = 0;
   const float* bias = nullptr;      // [weight.rows] or null
   const float* residual = nullptr;  // same layout as out, may be out itself; or null
@@ -53,8 +54,8 @@ struct RopeTable {
   float magnitude = 1;                         // multiplies cos and sin
 };
 
-constexpr int kMaxHeadSize = 1024;   // widest attention head
-constexpr int kMaxGroup = 32;        // query heads that share a KV head, at most
+constexpr int kMaxHeadSize = 1024;  // widest attention head
+constexpr int kMaxGroup = 32;       // query heads that share a KV head, at most
 
 struct AttentionOptions {
   int heads = 0;
@@ -156,8 +157,8 @@ class Ops {
   virtual void embed(const TensorView& table, std::span<const std::int32_t> tokens, float scale,
                      float* out) = 0;
   // out = x / sqrt(mean(x²) + eps) · weight, over `rows` vectors of `columns`; in place is fine.
-  virtual void rms_norm(const float* x, const float* weight, float eps, std::int64_t rows, std::int64_t columns,
-                        float* out) = 0;
+  virtual void rms_norm(const float* x, const float* weight, float eps, std::int64_t rows,
+                        std::int64_t columns, float* out) = 0;
   // out = (x - mean) / sqrt(variance + eps) · weight + bias; in place is fine.
   virtual void layer_norm(const float* x, const float* weight, const float* bias, float eps,
                           std::int64_t rows, std::int64_t columns, float* out) = 0;
@@ -169,7 +170,8 @@ class Ops {
                     std::span<const std::int32_t> positions, const RopeTable& table,
                     std::span<const float> row_scale) = 0;
   // Stores keys and values [rows, kv_heads · head_size] of `layer` at the batch's positions.
-  virtual void store_kv(const float* keys, const float* values, int layer, const BatchRows& rows, KvCache& cache) = 0;
+  virtual void store_kv(const float* keys, const float* values, int layer, const BatchRows& rows,
+                        KvCache& cache) = 0;
   // out, q: [rows, heads · head_size]; causal over everything stored for the row's sequence.
   virtual void attention(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
                          const AttentionOptions& options, float* out) = 0;

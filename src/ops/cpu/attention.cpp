@@ -60,11 +60,6 @@ void store_value(const float* value, KvType type, const KvHeadLayout& layout, in
   }
 }
 
-std::size_t part_offset(const KvShape& shape, int layer, int kv_head) {
-  return shape.layer_bytes() * static_cast<std::size_t>(layer) +
-         shape.head().bytes * static_cast<std::size_t>(kv_head);
-}
-
 }  // namespace
 
 void CpuOps::store_kv(const float* keys, const float* values, int layer, const BatchRows& rows,
@@ -77,7 +72,7 @@ void CpuOps::store_kv(const float* keys, const float* values, int layer, const B
     const auto pages = cache.pages(rows.sequences[static_cast<std::size_t>(row)]);
     std::byte* page = pages[static_cast<std::size_t>(position / kPageTokens)];
     for (int head = 0; head < shape.kv_heads; ++head) {
-      std::byte* part = page + part_offset(shape, layer, head);
+      std::byte* part = page + cache.plane_offset(layer, head);
       const std::int64_t from = row * width + std::int64_t{head} * shape.head_size;
       store_key(keys + from, shape.type, layout, position % kPageTokens, part);
       store_value(values + from, shape.type, layout, position % kPageTokens, part);
@@ -110,7 +105,7 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
   tile.window = options.window;
   tile.soft_cap = options.soft_cap;
   tile.pages = cache.pages(rows.sequences[static_cast<std::size_t>(work.first_row)]).data();
-  tile.offset = part_offset(shape, layer, kv_head);
+  tile.offset = cache.plane_offset(layer, kv_head);
   tile.scores = queries + kernels::kMaxTileRows * size;
   tile.sums = tile.scores + kernels::kMaxTileRows * kPageTokens;
   tile.out = tile.sums + kernels::kMaxTileRows * (2 + kLanes);
