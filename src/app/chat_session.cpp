@@ -41,6 +41,12 @@ Error usage(std::string what, std::string expected) {
   return Error{.kind = ErrorKind::kUsage, .what = std::move(what), .expected = std::move(expected)};
 }
 
+// The answer as the next prompt will hold it: without the thoughts, which models do without later on.
+std::string remembered(const ShownGeneration& shown) {
+  const chat::Turn& turn = shown.turn;
+  return turn.text.empty() || !turn.calls.empty() ? shown.generation.text : turn.text;
+}
+
 }  // namespace
 
 std::pair<std::string, std::string> split_command(std::string_view line) {
@@ -112,22 +118,26 @@ Status ChatSession::say(const std::string& text) {
 }
 
 Status ChatSession::answer() {
-  const auto request = TRY(make_request(TRY(conversation_.prompt()), sampling_, common_, *engine_));
+  const text::Prompt prompt = TRY(conversation_.prompt());
+  const auto request = TRY(make_request(prompt.tokens, sampling_, common_, *engine_));
   const auto common_prefix =
       std::mismatch(cached_.begin(), cached_.end(), request.prompt.begin(), request.prompt.end());
   const std::int64_t same = std::min<std::int64_t>(common_prefix.first - cached_.begin(),
                                                    static_cast<std::int64_t>(request.prompt.size()) - 1);
   const std::int64_t cached = engine_->truncate(sequence_, std::max<std::int64_t>(same, 0));
   cached_.resize(static_cast<std::size_t>(cached));
-  const bool keep_events = sampling_.logprobs >= 0;
-  const auto shown = TRY(stream_generation(*engine_, request, common_, keep_events, sequence_, cached));
+  chat::TurnReader turn(conversation_.dialect(), *engine_->tokenizer(),
+                        chat::prompt_opens_reasoning(conversation_.dialect(), prompt.text));
+  const StreamOptions streaming{
+      .keep_events = sampling_.logprobs >= 0, .sequence = sequence_, .cached = cached, .turn = &turn};
+  const auto shown = TRY(stream_generation(*engine_, request, common_, streaming));
   const engine::Generation& generation = shown.generation;
   cached_ = request.prompt;
   // The last token was drawn but perhaps not yet computed.
   if (!generation.tokens.empty()) {
     cached_.insert(cached_.end(), generation.tokens.begin(), generation.tokens.end() - 1);
   }
-  conversation_.add("assistant", generation.text);
+  conversation_.add("assistant", remembered(shown));
   Status finished = finish_generation(*engine_, request, shown, common_);
   if (!finished.ok() && generation.reason == engine::FinishReason::kCancelled) return {};
   return finished;

@@ -90,14 +90,8 @@ Result<Conversation> Conversation::create(const files::Checkpoint& checkpoint,
   const std::string where =
       template_file.empty() ? checkpoint.path.string() + ": chat template" : template_file;
   const std::string source =
-      template_file.empty() ? checkpoint.chat_template : TRY(read_file(template_file, kMaxTemplateBytes));
-  if (source.empty()) {
-    return Error{.kind = ErrorKind::kNotFound,
-                 .what = "the model comes without a chat template",
-                 .where = checkpoint.path.string(),
-                 .hint = "give one with --template FILE, or continue plain text with `maestrale generate`"};
-  }
-  return Conversation(TRY(text::ChatTemplate::parse(source, where)), *tokenizer);
+      template_file.empty() ? std::string() : TRY(read_file(template_file, kMaxTemplateBytes));
+  return Conversation(TRY(chat::PromptFormat::of(checkpoint, source, where)), *tokenizer);
 }
 
 void Conversation::add(std::string_view role, std::string_view content) {
@@ -137,12 +131,9 @@ Status Conversation::replace(const json::value& conversation, const std::string&
   return {};
 }
 
-Result<std::vector<text::TokenId>> Conversation::prompt() const {
+Result<text::Prompt> Conversation::prompt() const {
   json::object conversation{{"messages", messages_}, {"add_generation_prompt", true}};
-  const json::object variables = TRY(template_variables(conversation, tokenizer_, "conversation"));
-  const std::string text = TRY(template_.render(variables));
-  // The template writes the model's special tokens, BOS included, as text.
-  return tokenizer_->encode(text, {.add_special = false, .parse_special = true});
+  return format_.prompt(TRY(template_variables(conversation, tokenizer_, "conversation")));
 }
 
 }  // namespace maestrale::app

@@ -8,8 +8,8 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "chat/prompt_format.h"
 #include "files/checkpoint.h"
-#include "text/template/template.h"
 #include "text/tokenizer/tokenizer.h"
 
 namespace maestrale::app {
@@ -22,7 +22,7 @@ Result<json::object> template_variables(const json::value& conversation, const t
 
 class Conversation {
  public:
-  // The template of `template_file`, or the model's own where that is empty.
+  // In the format of `template_file`, or the model's own where that is empty.
   static Result<Conversation> create(const files::Checkpoint& checkpoint, const std::string& template_file);
 
   void add(std::string_view role, std::string_view content);
@@ -36,13 +36,14 @@ class Conversation {
   Status replace(const json::value& conversation, const std::string& where);
 
   // Prompt for the assistant's next turn.
-  Result<std::vector<text::TokenId>> prompt() const;
+  Result<text::Prompt> prompt() const;
+  const chat::Dialect& dialect() const { return format_.dialect(); }
 
  private:
-  Conversation(text::ChatTemplate chat_template, const text::Tokenizer& tokenizer)
-      : template_(std::move(chat_template)), tokenizer_(&tokenizer) {}
+  Conversation(chat::PromptFormat format, const text::Tokenizer& tokenizer)
+      : format_(std::move(format)), tokenizer_(&tokenizer) {}
 
-  text::ChatTemplate template_;
+  chat::PromptFormat format_;
   const text::Tokenizer* tokenizer_;
   json::array messages_;
 };

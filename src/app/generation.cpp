@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "app/answer_printer.h"
 #include "app/render.h"
 #include "app/session.h"
 #include "base/utf8.h"
@@ -39,21 +40,35 @@ Result<engine::GenerateRequest> make_request(std::vector<text::TokenId> prompt, 
 }
 
 Result<ShownGeneration> stream_generation(engine::Engine& engine, const engine::GenerateRequest& request,
-                                          const CommonOptions& common, bool keep_events, int sequence,
-                                          std::int64_t cached) {
+                                          const CommonOptions& common, const StreamOptions& options) {
   ShownGeneration shown;
   Status written;
+  AnswerPrinter printer(stdout_is_terminal());
+  std::vector<chat::Event> turn;
+  const auto show = [&](const std::vector<chat::Event>& events) {
+    for (const chat::Event& event : events) chat::add_event(turn, event);
+    return printer.show(events);
+  };
+  const auto write = [&](const std::string& text) {
+    if (!common.json && !text.empty()) written = write_out(text);
+  };
   const auto on_token = [&](const engine::TokenEvent& event) {
-    if (keep_events) shown.events.push_back(event);
-    if (!common.json && !event.text.empty()) written = write_out(event.text);
+    if (options.keep_events) shown.events.push_back(event);
+    write(options.turn == nullptr ? event.text : show(options.turn->push(event.token, event.text)));
     return written.ok() && !interrupted();
   };
   catch_interrupts();
-  auto result = sequence < 0 ? engine.generate(request, on_token)
-                             : engine.generate_on(sequence, cached, request, on_token);
+  auto result = options.sequence < 0
+                    ? engine.generate(request, on_token)
+                    : engine.generate_on(options.sequence, options.cached, request, on_token);
   restore_interrupts();
+  if (options.turn != nullptr && written.ok()) {
+    write(show(options.turn->finish()));
+    if (written.ok()) write(printer.finish());
+  }
   TRY(std::move(written));
   shown.generation = TRY(std::move(result));
+  shown.turn = chat::turn_of(turn);
   return shown;
 }
 
@@ -65,6 +80,17 @@ json::object generation_json(const engine::Engine& engine, const engine::Generat
   out["prompt_tokens"] = request.prompt.size();
   out["tokens"] = json::array(generation.tokens.begin(), generation.tokens.end());
   out["text"] = generation.text;
+  if (!shown.turn.reasoning.empty()) out["reasoning"] = shown.turn.reasoning;
+  if (!shown.turn.calls.empty()) {
+    json::array calls;
+    for (const chat::Call& call : shown.turn.calls) {
+      json::object entry{{"name", call.name}, {"arguments", call.arguments}};
+      if (!call.id.empty()) entry["id"] = call.id;
+      calls.push_back(std::move(entry));
+    }
+    out["tool_calls"] = std::move(calls);
+  }
+  if (!shown.turn.reasoning.empty() || !shown.turn.calls.empty()) out["content"] = shown.turn.text;
   out["finish_reason"] = engine::finish_reason_name(generation.reason);
   out["seed"] = request.sampling.seed;
   out["temperature"] = request.sampling.temperature;

@@ -7,20 +7,27 @@
 #include "app/options.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "chat/turn_parser.h"
 #include "engine/engine.h"
 
 namespace maestrale::app {
 
 struct ShownGeneration {
   engine::Generation generation;
+  chat::Turn turn;                         // where the model's dialect was known
   std::vector<engine::TokenEvent> events;  // kept where log-probabilities were asked for
 };
 
-// Prints the text as it comes unless --json. Ctrl-C ends it with reason kCancelled. `sequence` < 0: a new
-// one; otherwise it already holds `cached` tokens of the prompt.
+struct StreamOptions {
+  bool keep_events = false;
+  int sequence = -1;                 // an open sequence, or -1: a new one
+  std::int64_t cached = 0;           // how many tokens of the prompt it already holds
+  chat::TurnReader* turn = nullptr;  // tells thoughts and calls from text
+};
+
+// Prints the text as it comes unless --json. Ctrl-C ends it with reason kCancelled.
 Result<ShownGeneration> stream_generation(engine::Engine& engine, const engine::GenerateRequest& request,
-                                          const CommonOptions& common, bool keep_events, int sequence = -1,
-                                          std::int64_t cached = 0);
+                                          const CommonOptions& common, const StreamOptions& options = {});
 
 json::object generation_json(const engine::Engine& engine, const engine::GenerateRequest& request,
                              const ShownGeneration& shown);

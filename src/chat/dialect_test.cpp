@@ -7,9 +7,9 @@
 #include <set>
 
 #include "base/file.h"
+#include "chat/byte_vocabulary.h"
 #include "chat/fill_in.h"
 #include "chat/turn_parser.h"
-#include "text/tokenizer/load.h"
 
 namespace maestrale::chat {
 namespace {
@@ -71,20 +71,6 @@ TEST(Dialects, PromptsThatOpenTheThoughts) {
   EXPECT_FALSE(prompt_opens_reasoning(dialect, "<think>\n\n</think>\n\n"));
   EXPECT_FALSE(prompt_opens_reasoning(dialect, "<|im_start|>assistant\n"));
   EXPECT_FALSE(prompt_opens_reasoning(dialect, ""));
-}
-
-// A byte-level vocabulary with control tokens of its own.
-text::TokenizerPtr bytes_and(const std::vector<std::string>& controls) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string ranks;
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    ranks += {kDigits[byte >> 2], kDigits[(byte & 3) << 4], '=', '='};
-    ranks += " " + std::to_string(byte) + "\n";
-  }
-  text::TiktokenSpec spec{.pattern = ".+", .specials = {}};
-  for (const std::string& control : controls)
-    spec.specials.emplace_back(control, static_cast<text::TokenId>(256 + spec.specials.size()));
-  return text::tokenizer_from_tiktoken(ranks, spec, "test").value();
 }
 
 TEST(TurnReaders, SpellOnlyTheControlTokensOfTheirDialect) {

@@ -43,7 +43,8 @@ Status run(const Options& options) {
     return Error{.kind = ErrorKind::kUsage, .what = "the prompt is empty", .where = "--prompt"};
   const auto request = TRY(make_request(std::move(tokens), options.sampling, options.common, *engine));
   if (options.echo && !options.common.json) TRY(write_out(prompt));
-  const auto shown = TRY(stream_generation(*engine, request, options.common, options.sampling.logprobs >= 0));
+  const auto shown = TRY(
+      stream_generation(*engine, request, options.common, {.keep_events = options.sampling.logprobs >= 0}));
   return finish_generation(*engine, request, shown, options.common);
 }
 

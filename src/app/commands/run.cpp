@@ -22,9 +22,12 @@ Status run(const Options& options) {
   Conversation conversation = TRY(Conversation::create(engine->checkpoint(), options.template_file));
   conversation.set_system(options.system);
   conversation.add("user", text);
-  const auto request =
-      TRY(make_request(TRY(conversation.prompt()), options.sampling, options.common, *engine));
-  const auto shown = TRY(stream_generation(*engine, request, options.common, options.sampling.logprobs >= 0));
+  const text::Prompt prompt = TRY(conversation.prompt());
+  const auto request = TRY(make_request(prompt.tokens, options.sampling, options.common, *engine));
+  chat::TurnReader turn(conversation.dialect(), *engine->tokenizer(),
+                        chat::prompt_opens_reasoning(conversation.dialect(), prompt.text));
+  const StreamOptions streaming{.keep_events = options.sampling.logprobs >= 0, .turn = &turn};
+  const auto shown = TRY(stream_generation(*engine, request, options.common, streaming));
   return finish_generation(*engine, request, shown, options.common);
 }
 

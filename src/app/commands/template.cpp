@@ -33,19 +33,22 @@ Status run(const Options& options) {
   } else {
     checkpoint = TRY(files::open_checkpoint(options.source));
     source = checkpoint.chat_template;
-    if (source.empty()) {
-      return Error{.kind = ErrorKind::kNotFound,
-                   .what = "the model comes without a chat template",
-                   .where = options.source};
-    }
   }
   const std::string text = TRY(read_input(options.input));
   const std::string where = options.input == "-" ? "standard input" : options.input;
   const json::value conversation = TRY(parse_json(text, where, 256));
   const json::object variables = TRY(template_variables(conversation, checkpoint.tokenizer.get(), where));
+  const text::RenderClock clock{.unix_seconds = options.clock};
+  if (source.empty()) {
+    (void)TRY(tokenizer_of(checkpoint));
+    const auto format = TRY(chat::PromptFormat::of(checkpoint, source, options.source));
+    const text::Prompt prompt = TRY(format.prompt(variables, clock));
+    if (!options.common.json) return write_out(prompt.text);
+    return write_json(json::object{{"text", prompt.text},
+                                   {"tokens", json::array(prompt.tokens.begin(), prompt.tokens.end())}});
+  }
   const auto chat_template = TRY(text::ChatTemplate::parse(source, options.source));
-  const std::string rendered = TRY(chat_template.render(variables, text::TemplateLimits{},
-                                                        text::RenderClock{.unix_seconds = options.clock}));
+  const std::string rendered = TRY(chat_template.render(variables, text::TemplateLimits{}, clock));
   if (!options.common.json) return write_out(rendered);
   return write_json(json::object{{"text", rendered}});
 }

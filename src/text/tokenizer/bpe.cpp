@@ -33,12 +33,12 @@ BpeModel::BpeModel(const Vocabulary& vocabulary, PieceTable table, BpeSettings s
 }
 
 void BpeModel::encode(std::string_view piece, std::vector<TokenId>& out) const {
+  if (piece.empty()) return;
   if (piece.size() > WordCache::kBytesMax) return encode_uncached(piece, out);
   WordCache& cache = WordCache::of_this_thread();
   const WordCache::Key key = WordCache::key(owner_, piece);
-  const WordCache::Entry* entry = cache.find(key);
-  if (entry != nullptr) {
-    for (std::size_t i = 0; i < entry->count; ++i) out.push_back(entry->tokens[i]);
+  if (const WordCache::Entry* entry = cache.find(key)) {
+    for (std::size_t i = 0; i < entry->count(); ++i) out.push_back(entry->token(i));
     return;
   }
   const std::size_t before = out.size();
@@ -47,17 +47,18 @@ void BpeModel::encode(std::string_view piece, std::vector<TokenId>& out) const {
 }
 
 void BpeModel::start_symbols(std::string_view piece, std::vector<Symbol>& symbols) const {
-  symbols.clear();
-  for (std::size_t pos = 0; pos < piece.size();) {
-    Symbol symbol{static_cast<std::uint32_t>(pos), 1, kNoToken};
-    if (settings_.characters) {
-      symbol.size = static_cast<std::uint32_t>(decode_utf8(piece.substr(pos)).length);
-      symbol.token = table_.find(piece.substr(pos, symbol.size));
-    } else {
-      symbol.token = settings_.byte_tokens[static_cast<unsigned char>(piece[pos])];
+  if (!settings_.characters) {
+    symbols.resize(piece.size());
+    for (std::size_t i = 0; i < piece.size(); ++i) {
+      symbols[i] = {static_cast<std::uint32_t>(i), 1,
+                    settings_.byte_tokens[static_cast<unsigned char>(piece[i])]};
     }
-    pos += symbol.size;
-    symbols.push_back(symbol);
+    return;
+  }
+  symbols.clear();
+  for (std::size_t pos = 0; pos < piece.size(); pos += symbols.back().size) {
+    const auto size = static_cast<std::uint32_t>(decode_utf8(piece.substr(pos)).length);
+    symbols.push_back({static_cast<std::uint32_t>(pos), size, table_.find(piece.substr(pos, size))});
   }
 }
 

@@ -24,8 +24,7 @@ class Vocabulary {
   std::string_view bytes(TokenId token) const {
     if (!holds(token)) return {};
     const auto i = static_cast<std::size_t>(token);
-    const std::size_t begin = i == 0 ? 0 : ends_[i - 1];
-    return std::string_view(arena_).substr(begin, ends_[i] - begin);
+    return {arena_.data() + begins_[i], begins_[i + 1] - begins_[i]};
   }
   TokenKind kind(TokenId token) const {
     return holds(token) ? kinds_[static_cast<std::size_t>(token)] : TokenKind::kUnused;
@@ -34,7 +33,7 @@ class Vocabulary {
 
  private:
   std::string arena_;
-  std::vector<std::size_t> ends_;
+  std::vector<std::uint32_t> begins_ = {0};  // and the last one's end
   std::vector<TokenKind> kinds_;
   std::size_t longest_ = 0;
 };
