@@ -27,18 +27,28 @@ Status check_options(const LoadOptions& options) {
   constexpr std::int64_t kMaxContext = 1 << 24;
   constexpr std::int64_t kMaxRows = 4096;  // rows of one product fit a worker's scratch
   if (options.context < 0 || options.context > kMaxContext) {
-    return Error{.kind = ErrorKind::kUsage, .what = "context out of range",
-                 .expected = "1 … " + std::to_string(kMaxContext), .found = std::to_string(options.context)};
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "context out of range",
+                 .expected = "1 … " + std::to_string(kMaxContext),
+                 .found = std::to_string(options.context)};
   }
   if (options.batch_rows < 1 || options.batch_rows > kMaxRows) {
-    return Error{.kind = ErrorKind::kUsage, .what = "batch rows out of range",
-                 .expected = "1 … " + std::to_string(kMaxRows), .found = std::to_string(options.batch_rows)};
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "batch rows out of range",
+                 .expected = "1 … " + std::to_string(kMaxRows),
+                 .found = std::to_string(options.batch_rows)};
   }
   if (options.sequences < 1 || options.sequences > kMaxRows) {
-    return Error{.kind = ErrorKind::kUsage, .what = "sequence count out of range",
-                 .expected = "1 … " + std::to_string(kMaxRows), .found = std::to_string(options.sequences)};
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "sequence count out of range",
+                 .expected = "1 … " + std::to_string(kMaxRows),
+                 .found = std::to_string(options.sequences)};
   }
   return {};
+}
+
+ops::Arithmetic arithmetic(const LoadOptions& options) {
+  return options.float_arithmetic ? ops::Arithmetic::kFloat : ops::Arithmetic::kQuantised;
 }
 
 std::int64_t context_for(const models::ModelInfo& info, const LoadOptions& options) {
@@ -48,7 +58,8 @@ std::int64_t context_for(const models::ModelInfo& info, const LoadOptions& optio
 
 // Logits of one forward: one row per sequence, or a whole chunk where all are asked for.
 std::uint64_t logit_bytes(const models::ModelInfo& info, const LoadOptions& options) {
-  return static_cast<std::uint64_t>(info.vocabulary) * static_cast<std::uint64_t>(options.sequences) * sizeof(float);
+  return static_cast<std::uint64_t>(info.vocabulary) * static_cast<std::uint64_t>(options.sequences) *
+         sizeof(float);
 }
 
 MemoryPlan make_plan(const models::LoadPlan& load, const files::Checkpoint& checkpoint, const ops::Ops& ops,
@@ -64,8 +75,8 @@ MemoryPlan make_plan(const models::LoadPlan& load, const files::Checkpoint& chec
   plan.kv_cache = kv.page_bytes() *
                       static_cast<std::uint64_t>(ops::KvShape::pages_for(plan.context) * options.sequences) +
                   kv.state_bytes() * static_cast<std::uint64_t>(options.sequences);
-  plan.workspace = load.workspace_bytes(options.batch_rows) + ops.scratch_bytes(options.batch_rows, load.widest_input) +
-                   logit_bytes(load.info, options);
+  plan.workspace = load.workspace_bytes(options.batch_rows) +
+                   ops.scratch_bytes(options.batch_rows, load.widest_input) + logit_bytes(load.info, options);
   const std::int64_t entries = checkpoint.tokenizer == nullptr ? 0 : checkpoint.tokenizer->size();
   plan.base = kProgramBytes + static_cast<std::uint64_t>(entries) * kTokenizerBytesPerEntry;
   return plan;
@@ -92,7 +103,7 @@ Engine::~Engine() = default;
 
 Result<MemoryPlan> plan_memory(const files::Checkpoint& checkpoint, const LoadOptions& options) {
   TRY(check_options(options));
-  const auto ops = TRY(ops::make_cpu_ops(options.isa, 1));
+  const auto ops = TRY(ops::make_cpu_ops(options.isa, 1, arithmetic(options)));
   return make_plan(TRY(models::plan_model(checkpoint, *ops)), checkpoint, *ops, options);
 }
 
@@ -103,7 +114,8 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   State& state = *engine->state_;
   state.checkpoint = std::move(checkpoint);
   state.options = options;
-  state.ops = TRY(ops::make_cpu_ops(options.isa, options.threads == 0 ? available_cores() : options.threads));
+  state.ops = TRY(ops::make_cpu_ops(options.isa, options.threads == 0 ? available_cores() : options.threads,
+                                    arithmetic(options)));
   const models::LoadPlan load = TRY(models::plan_model(state.checkpoint, *state.ops));
   state.plan = make_plan(load, state.checkpoint, *state.ops, options);
   TRY(state.plan.check(options.memory_budget == 0 ? available_memory() : options.memory_budget));
@@ -139,17 +151,21 @@ std::int64_t Engine::truncate(int sequence, std::int64_t tokens) {
 Status Engine::forward(const models::Batch& batch, float* logits) {
   const std::size_t rows = batch.tokens.size();
   CHECK(rows == batch.positions.size() && rows == batch.sequences.size(), "a batch is rectangular");
-  CHECK(rows >= 1 && rows <= static_cast<std::size_t>(state_->options.batch_rows), "a batch fits the workspace");
+  CHECK(rows >= 1 && rows <= static_cast<std::size_t>(state_->options.batch_rows),
+        "a batch fits the workspace");
   for (std::size_t row = 0; row < rows; ++row) {
     if (batch.tokens[row] < 0 || batch.tokens[row] >= info().vocabulary) {
-      return Error{.what = "token id out of range", .where = "prompt",
+      return Error{.what = "token id out of range",
+                   .where = "prompt",
                    .expected = "0 … " + std::to_string(info().vocabulary - 1),
                    .found = std::to_string(batch.tokens[row])};
     }
     if (batch.positions[row] >= context()) {
-      return Error{.kind = ErrorKind::kResource, .what = "position beyond the context",
+      return Error{.kind = ErrorKind::kResource,
+                   .what = "position beyond the context",
                    .expected = "at most " + std::to_string(context()) + " tokens",
-                   .found = std::to_string(batch.positions[row] + 1), .hint = "use a larger --context"};
+                   .found = std::to_string(batch.positions[row] + 1),
+                   .hint = "use a larger --context"};
     }
     TRY(state_->cache->reserve(batch.sequences[row], batch.positions[row] + 1));
   }
@@ -158,8 +174,8 @@ Status Engine::forward(const models::Batch& batch, float* logits) {
   return {};
 }
 
-Status Engine::append(int sequence, std::span<const text::TokenId> tokens, std::int64_t position, float* last_logits,
-                      float* all_logits) {
+Status Engine::append(int sequence, std::span<const text::TokenId> tokens, std::int64_t position,
+                      float* last_logits, float* all_logits) {
   const auto chunk = static_cast<std::size_t>(state_->options.batch_rows);
   for (std::size_t begin = 0; begin < tokens.size(); begin += chunk) {
     const std::size_t n = std::min(chunk, tokens.size() - begin);
@@ -169,7 +185,8 @@ Status Engine::append(int sequence, std::span<const text::TokenId> tokens, std::
     for (std::size_t i = 0; i < n; ++i) {
       state_->positions[i] = static_cast<std::int32_t>(position + static_cast<std::int64_t>(begin + i));
       const bool last = begin + i + 1 == tokens.size();
-      if (all_logits != nullptr || (last && last_logits != nullptr)) state_->rows.push_back(static_cast<std::int32_t>(i));
+      if (all_logits != nullptr || (last && last_logits != nullptr))
+        state_->rows.push_back(static_cast<std::int32_t>(i));
     }
     const models::Batch batch{tokens.subspan(begin, n), state_->positions, state_->sequences, state_->rows};
     float* out = all_logits == nullptr ? last_logits

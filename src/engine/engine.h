@@ -21,14 +21,16 @@
 namespace maestrale::engine {
 
 struct LoadOptions {
-  int threads = 0;                 // 0: all cores that this process may use
-  std::int64_t context = 0;        // positions per sequence; 0: the model's own, at most kDefaultContext
-  int sequences = 1;               // sequences that fit at once
+  int threads = 0;           // 0: all cores that this process may use
+  std::int64_t context = 0;  // positions per sequence; 0: the model's own, at most kDefaultContext
+  int sequences = 1;         // sequences that fit at once
   ops::KvType kv_type = ops::KvType::kF16;
-  std::int64_t batch_rows = 512;   // rows of one forward at most (the prefill chunk)
-  std::uint64_t memory_budget = 0; // bytes; 0: what is free now
-  std::string isa;                 // "ref", "avx2", "avx512"; empty: MAESTRALE_ISA or the best
-  models::Progress progress;       // called with 0…1 while loading
+  std::int64_t batch_rows = 512;    // rows of one forward at most (the prefill chunk)
+  std::uint64_t memory_budget = 0;  // bytes; 0: what is free now
+  std::string isa;                  // "ref", "avx2", "avx512"; empty: MAESTRALE_ISA or the best
+  bool float_arithmetic =
+      false;  // quantised weights expanded to f32: for comparing with the arithmetic of others
+  models::Progress progress;  // called with 0…1 while loading
 };
 constexpr std::int64_t kDefaultContext = 4096;
 
@@ -39,12 +41,12 @@ enum class FinishReason { kStopToken, kStopString, kLength, kContext, kCancelled
 std::string_view finish_reason_name(FinishReason reason);  // "stop", "stop", "length", "length", "cancelled"
 
 struct GenerateRequest {
-  std::vector<text::TokenId> prompt;      // not empty
+  std::vector<text::TokenId> prompt;  // not empty
   SamplingParams sampling;
-  std::int64_t max_tokens = -1;           // -1: until a stop or the end of the context
-  std::vector<std::string> stop_strings;  // not part of the output
-  std::vector<text::TokenId> stop_tokens; // besides the tokenizer's end tokens
-  bool ignore_end = false;                // do not stop at the tokenizer's end tokens
+  std::int64_t max_tokens = -1;            // -1: until a stop or the end of the context
+  std::vector<std::string> stop_strings;   // not part of the output
+  std::vector<text::TokenId> stop_tokens;  // besides the tokenizer's end tokens
+  bool ignore_end = false;                 // do not stop at the tokenizer's end tokens
 };
 
 struct TokenEvent {
@@ -84,8 +86,8 @@ class Engine {
   void close_sequence(int sequence);
   // Appends `tokens` to the sequence at `position`…; logits of the last token ([vocabulary]) or of all
   // ([tokens, vocabulary]) are written where asked for. Runs in chunks of batch_rows.
-  Status append(int sequence, std::span<const text::TokenId> tokens, std::int64_t position, float* last_logits,
-                float* all_logits = nullptr);
+  Status append(int sequence, std::span<const text::TokenId> tokens, std::int64_t position,
+                float* last_logits, float* all_logits = nullptr);
   // One forward of a mixed batch; reserves KV room itself.
   Status forward(const models::Batch& batch, float* logits);
   // Forgets what stands from `tokens` on; returns how many are kept: recurrent models may have to begin
@@ -93,7 +95,8 @@ class Engine {
   std::int64_t truncate(int sequence, std::int64_t tokens);
 
   // One request from its prompt; `on_token` returns false to cancel. The prompt's room is checked first.
-  Result<Generation> generate(const GenerateRequest& request, const std::function<bool(const TokenEvent&)>& on_token);
+  Result<Generation> generate(const GenerateRequest& request,
+                              const std::function<bool(const TokenEvent&)>& on_token);
   // The same on an open sequence that already holds `cached` tokens of request.prompt (a chat going on).
   Result<Generation> generate_on(int sequence, std::int64_t cached, const GenerateRequest& request,
                                  const std::function<bool(const TokenEvent&)>& on_token);

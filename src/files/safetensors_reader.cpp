@@ -20,6 +20,7 @@ constexpr std::array kTypes = {
     TypeRow{"F32", DType::kF32}, TypeRow{"F16", DType::kF16}, TypeRow{"BF16", DType::kBF16},
     TypeRow{"F64", DType::kF64}, TypeRow{"I8", DType::kI8},   TypeRow{"F8_E4M3", DType::kF8E4M3},
     TypeRow{"I16", DType::kI16}, TypeRow{"I32", DType::kI32}, TypeRow{"I64", DType::kI64},
+    TypeRow{"U8", DType::kU8},
 };
 
 Result<DType> dtype_of(const SafetensorsEntry& entry, const std::string& where) {
@@ -31,10 +32,9 @@ Result<DType> dtype_of(const SafetensorsEntry& entry, const std::string& where) 
       .what = "a tensor type that is not supported",
       .where = where,
       .found = entry.dtype,
-      .hint =
-          entry.dtype == "U32" || entry.dtype == "U8"
-              ? "the file is packed by another quantiser (MLX, GPTQ, AWQ, MXFP4); use the unquantised model"
-              : ""};
+      .hint = entry.dtype == "U32"
+                  ? "the file is packed by another quantiser (MLX, GPTQ, AWQ); use the unquantised model"
+                  : ""};
 }
 
 Result<TensorView> view_of(SafetensorsEntry& entry, std::span<const std::byte> data,

@@ -18,6 +18,12 @@ struct KeyRange {
   int begin = 0, end = 0;
 };
 
+// The first key that a query at `position` sees.
+[[gnu::always_inline]] inline std::int64_t first_visible(const AttentionTile& tile, std::int64_t position) {
+  if (tile.chunk > 0) return position - position % tile.chunk;
+  return tile.window > 0 && position >= tile.window ? position + 1 - tile.window : 0;
+}
+
 template <class V, KvType kType>
 [[gnu::always_inline]] inline typename V::F32 load_kv(const std::byte* base, std::size_t index) {
   if constexpr (kType == KvType::kF32) {
@@ -199,7 +205,7 @@ void attend_page(const AttentionTile& tile, std::int64_t page, std::int64_t last
       soft_cap<V>(tile.scores + row * kPageTokens + first, range.end - first, tile.soft_cap);
     }
     const std::int64_t end = tile.positions[row] + 1 - page * kPageTokens;
-    const std::int64_t begin = tile.window > 0 ? end - tile.window : 0;
+    const std::int64_t begin = first_visible(tile, tile.positions[row]) - page * kPageTokens;
     const float factor =
         soften_row<V>(tile.scores + row * kPageTokens, range, begin, end, tile.sums + row * (2 + kLanes));
     scale_row<V>(tile.out + static_cast<std::ptrdiff_t>(row) * width, width, factor);
@@ -219,12 +225,16 @@ void attend_tile(const AttentionTile& tile) {
     float* sums = tile.sums + row * (2 + kLanes);
     sums[0] = kMasked;
     V::store(sums + 2, V::zero());
+    if (tile.sinks != nullptr) {  // as a first key of weight 1 and no value
+      sums[0] = tile.sinks[row];
+      sums[2] = 1;
+    }
     for (int i = 0; i < width; i += kLanes)
       V::store(tile.out + static_cast<std::ptrdiff_t>(row) * width + i, V::zero());
     if (tile.positions[row] > newest) newest = tile.positions[row];
     if (tile.positions[row] < oldest) oldest = tile.positions[row];
   }
-  const std::int64_t first_key = tile.window > 0 && oldest + 1 > tile.window ? oldest + 1 - tile.window : 0;
+  const std::int64_t first_key = first_visible(tile, oldest);
   const std::int64_t last = newest / kPageTokens;
   for (std::int64_t page = first_key / kPageTokens; page <= last; ++page) {
     const std::int64_t begin = first_key - page * kPageTokens;

@@ -111,6 +111,20 @@ void gelu_multiply(const float* gate, const float* up, std::int64_t n, float* ou
   });
 }
 
+// out = g / (1 + e^-1.702g) · (u + 1) with g = min(gate, clamp), u = up held to [-clamp, clamp] (gpt-oss).
+template <class V>
+void clamped_swiglu(const float* gate, const float* up, float clamp, std::int64_t n, float* out) {
+  const auto most = V::broadcast(clamp);
+  const auto least = V::broadcast(-clamp);
+  const auto one = V::broadcast(1.0f);
+  for_lanes(n, [&](std::int64_t i, int count) {
+    const auto g = V::min(load_lanes<V>(gate + i, count), most);
+    const auto u = V::max(V::min(load_lanes<V>(up + i, count), most), least);
+    const auto below = V::add(one, exponential<V>(V::mul(g, V::broadcast(-1.702f))));
+    store_lanes<V>(out + i, V::mul(V::div(g, below), V::add(u, one)), count);
+  });
+}
+
 // tanh(x) to about 1 ulp: Cephes' polynomial (tanhf) near 0, 1 - 2 / (e^2|x| + 1) elsewhere.
 template <class V>
 [[gnu::always_inline]] inline typename V::F32 hyperbolic_tangent(typename V::F32 x) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "nn/expert_weights.h"
+
 namespace maestrale::models {
 namespace {
 
@@ -12,7 +14,8 @@ using files::Dialect;
 
 class DenseModel final : public Model {
  public:
-  DenseModel(DenseSpec spec, nn::DenseDecoder decoder) : spec_(std::move(spec)), decoder_(std::move(decoder)) {}
+  DenseModel(DenseSpec spec, nn::DenseDecoder decoder)
+      : spec_(std::move(spec)), decoder_(std::move(decoder)) {}
   const ModelInfo& info() const override { return spec_.info; }
   std::size_t workspace_bytes(std::int64_t rows) const override {
     return nn::DenseDecoder::workspace_bytes(spec_.decoder, rows);
@@ -35,8 +38,8 @@ Status check_heads(const ModelInfo& info, const std::string& where) {
                .where = where,
                .expected = "heads a multiple of KV heads (at most " + std::to_string(ops::kMaxGroup) +
                            " times), an even head size of at most " + std::to_string(ops::kMaxHeadSize),
-               .found = std::to_string(info.heads) + " heads, " + std::to_string(info.kv_heads) + " KV heads of " +
-                        std::to_string(info.head_size)};
+               .found = std::to_string(info.heads) + " heads, " + std::to_string(info.kv_heads) +
+                        " KV heads of " + std::to_string(info.head_size)};
 }
 
 // GGUF's rope_freqs.weight: [rotated / 2] divisors of the frequencies.
@@ -66,13 +69,15 @@ Result<DenseSpec> read_dense(const ConfigReader& config, std::string_view id, co
   info.layers = TRY(config.size(keys::kLayers));
   info.heads = TRY(config.size(keys::kHeads));
   info.kv_heads = TRY(config.size_or(keys::kKvHeads, info.heads));
-  info.head_size = TRY(config.size_or(keys::kHeadSize, std::max<std::int64_t>(info.hidden_size / info.heads, 1)));
+  info.head_size =
+      TRY(config.size_or(keys::kHeadSize, std::max<std::int64_t>(info.hidden_size / info.heads, 1)));
   info.ffn_size = TRY(config.size(keys::kFfn));
   info.vocabulary = TRY(config.vocabulary());
   info.max_context = TRY(config.size_or(keys::kContext, 0));
   if (!defaults.latent) TRY(check_heads(info, config.fields().where()));
   if (info.layers > static_cast<std::int64_t>(config.checkpoint().tensors.size())) {
-    return Error{.what = "more layers than tensors", .where = config.fields().where(),
+    return Error{.what = "more layers than tensors",
+                 .where = config.fields().where(),
                  .found = std::to_string(info.layers) + " layers"};
   }
   nn::AttentionBlockOptions layer;
@@ -80,7 +85,8 @@ Result<DenseSpec> read_dense(const ConfigReader& config, std::string_view id, co
   layer.heads = static_cast<int>(info.heads);
   layer.kv_heads = static_cast<int>(info.kv_heads);
   layer.head_size = static_cast<int>(info.head_size);
-  layer.eps = static_cast<float>(config.dialect() == Dialect::kLlama2c ? 1e-5 : TRY(config.positive(keys::kEps)));
+  layer.eps =
+      static_cast<float>(config.dialect() == Dialect::kLlama2c ? 1e-5 : TRY(config.positive(keys::kEps)));
   layer.rope = TRY(read_rope(config, defaults.rope_base, defaults.rope_layer_type));
   layer.rope.rotated = info.head_size;
   layer.rope.pairing = config.dialect() == Dialect::kHuggingFace ? ops::RopePairing::kHalf
@@ -97,11 +103,13 @@ Result<DenseSpec> read_dense(const ConfigReader& config, std::string_view id, co
 void describe(DenseSpec& spec) {
   const nn::AttentionBlockOptions& layer = spec.decoder.layers.front();
   ModelInfo& info = spec.info;
-  info.parameters_total = nn::parameter_count(spec.decoder);
-  info.parameters_active = info.parameters_total;
+  const nn::ParameterCount parameters = nn::parameter_count(spec.decoder);
+  info.parameters_total = parameters.total;
+  info.parameters_active = parameters.active;
   constexpr std::array kScaling = {"", " linear", " llama3", " yarn", " divisors"};
   info.notes = "rope base " + std::to_string(static_cast<std::int64_t>(layer.rope.base)) +
-               kScaling[static_cast<std::size_t>(layer.rope.scaling)] + (spec.decoder.tied_head ? ", tied head" : "");
+               kScaling[static_cast<std::size_t>(layer.rope.scaling)] +
+               (spec.decoder.tied_head ? ", tied head" : "");
   if (spec.decoder.latent) {
     const nn::LatentAttentionOptions& latent = *spec.decoder.latent;
     info.notes += ", latent attention " + std::to_string(latent.latent_size) + " + " +
@@ -110,13 +118,23 @@ void describe(DenseSpec& spec) {
   }
   const auto windowed = std::count_if(spec.decoder.layers.begin(), spec.decoder.layers.end(),
                                       [](const auto& options) { return options.window > 0; });
+  if (spec.decoder.moe) {
+    const ops::RouterOptions& router = spec.decoder.moe->router;
+    info.notes += ", " + std::to_string(router.experts) + " experts of " +
+                  std::to_string(spec.decoder.moe->ffn_size) + ", " + std::to_string(router.chosen) +
+                  " for a token";
+    if (spec.decoder.moe->shared_ffn_size > 0) {
+      info.notes += " and a shared one of " + std::to_string(spec.decoder.moe->shared_ffn_size);
+    }
+  }
   if (windowed > 0) info.notes += ", sliding window on " + std::to_string(windowed) + " layers";
 }
 
 namespace {
 
 ops::KvShape kv_shape(const DenseSpec& spec) {
-  ops::KvShape shape{.layers = static_cast<int>(spec.info.layers)};
+  ops::KvShape shape;
+  shape.layers = static_cast<int>(spec.info.layers);
   if (!spec.decoder.latent) {
     shape.kv_heads = static_cast<int>(spec.info.kv_heads);
     shape.head_size = static_cast<int>(spec.info.head_size);
@@ -132,8 +150,10 @@ ops::KvShape kv_shape(const DenseSpec& spec) {
 
 // Columns of the widest matrix.
 std::int64_t widest_input(const DenseSpec& spec) {
+  const std::int64_t expert =
+      spec.decoder.moe ? std::max(spec.decoder.moe->ffn_size, spec.decoder.moe->shared_ffn_size) : 0;
   const std::int64_t widest =
-      std::max({spec.info.hidden_size, spec.info.ffn_size, spec.info.heads * spec.info.head_size});
+      std::max({expert, spec.info.hidden_size, spec.info.ffn_size, spec.info.heads * spec.info.head_size});
   if (!spec.decoder.latent) return widest;
   return std::max(
       {widest, spec.decoder.latent->query_rank, spec.info.heads * spec.decoder.latent->value_size});
@@ -145,7 +165,12 @@ Result<LoadPlan> plan_dense(const files::Checkpoint& checkpoint, const ops::Ops&
   LoadPlan plan;
   plan.info = spec.info;
   plan.kv = kv_shape(spec);
-  plan.weight_bytes = TRY(nn::planned_weight_bytes(checkpoint, ops, spec.decoder.tied_head));
+  nn::WeightLoader planner(checkpoint, ops);
+  for (int layer = 0; layer < plan.kv.layers; ++layer) {
+    if (spec.decoder.has_moe(layer)) TRY(nn::plan_experts(planner, layer, *spec.decoder.moe));
+  }
+  plan.weight_bytes = planner.planned_bytes();
+  plan.weight_bytes += TRY(nn::planned_weight_bytes(checkpoint, ops, spec.decoder.tied_head, &planner));
   for (int layer = 0; spec.decoder.latent && layer < plan.kv.layers; ++layer) {
     plan.weight_bytes += TRY(nn::LatentAttention::extra_bytes(checkpoint, ops, layer, *spec.decoder.latent));
   }
@@ -159,7 +184,8 @@ Result<LoadPlan> plan_dense(const files::Checkpoint& checkpoint, const ops::Ops&
 Result<std::unique_ptr<Model>> load_dense(const files::Checkpoint& checkpoint, ops::Ops& ops, DenseSpec spec,
                                           const Progress& progress) {
   nn::WeightLoader loader(checkpoint, ops, progress);
-  if (spec.decoder.layers.front().rope.scaling == nn::RopeScaling::kDivisors) loader.claim_exact("rope_freqs.weight");
+  if (spec.decoder.layers.front().rope.scaling == nn::RopeScaling::kDivisors)
+    loader.claim_exact("rope_freqs.weight");
   nn::DenseDecoder decoder = TRY(nn::DenseDecoder::load(loader, spec.decoder));
   return std::unique_ptr<Model>(std::make_unique<DenseModel>(std::move(spec), std::move(decoder)));
 }

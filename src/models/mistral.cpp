@@ -12,8 +12,8 @@ namespace {
 using files::Dialect;
 
 constexpr std::array<std::string_view, 11> kUnderstood = {
-    "hidden_act",      "rope_theta", "rope_scaling", "rope_parameters", "sliding_window",     "_sliding_window",
-    "layer_types",     "norm_eps",   "n_heads",      "n_kv_heads",      "llama_4_scaling"};
+    "hidden_act",  "rope_theta", "rope_scaling", "rope_parameters", "sliding_window", "_sliding_window",
+    "layer_types", "norm_eps",   "n_heads",      "n_kv_heads",      "llama_4_scaling"};
 
 // One window for all layers, or one entry per layer (0: full), repeated over the layers.
 Result<std::vector<std::int64_t>> read_windows(const ConfigReader& config) {
@@ -44,7 +44,8 @@ Result<std::vector<std::int64_t>> read_windows(const ConfigReader& config) {
 
 Status apply_windows(const ConfigReader& config, DenseSpec& spec) {
   const std::vector<std::int64_t> windows = TRY(read_windows(config));
-  for (std::size_t i = 0; i < spec.decoder.layers.size(); ++i) spec.decoder.layers[i].window = windows[i % windows.size()];
+  for (std::size_t i = 0; i < spec.decoder.layers.size(); ++i)
+    spec.decoder.layers[i].window = windows[i % windows.size()];
   if (config.dialect() != Dialect::kHuggingFace || !config.fields().has("layer_types")) return {};
   const json::array* types = TRY(config.fields().array("layer_types"));
   if (types->size() != spec.decoder.layers.size()) {
@@ -55,8 +56,10 @@ Status apply_windows(const ConfigReader& config, DenseSpec& spec) {
     if (type == "full_attention") {
       spec.decoder.layers[i].window = 0;
     } else if (type != "sliding_attention" || spec.decoder.layers[i].window == 0) {
-      return Error{.kind = ErrorKind::kUnsupported, .what = "field 'layer_types' holds a type that is not supported",
-                   .where = config.fields().where(), .expected = "full_attention, or sliding_attention with a window"};
+      return Error{.kind = ErrorKind::kUnsupported,
+                   .what = "field 'layer_types' holds a type that is not supported",
+                   .where = config.fields().where(),
+                   .expected = "full_attention, or sliding_attention with a window"};
     }
   }
   return {};
@@ -86,10 +89,6 @@ Result<DenseSpec> read(const files::Checkpoint& checkpoint) {
   const ConfigReader config = TRY(ConfigReader::open(checkpoint));
   TRY(config.require_string("hidden_act", "silu"));
   TRY(config.refuse_unknown(kUnderstood));
-  if (config.dialect() == Dialect::kMistral && config.fields().has("moe")) {
-    return Error{.kind = ErrorKind::kUnsupported, .what = "mixture-of-experts checkpoints are not supported yet",
-                 .where = config.fields().where()};
-  }
   DenseSpec spec = TRY(read_dense(config, "mistral", {}));
   TRY(apply_windows(config, spec));
   const std::optional<nn::QueryTemperature> temperature = TRY(read_temperature(config));

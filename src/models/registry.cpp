@@ -6,7 +6,7 @@
 
 namespace maestrale::models {
 
-#define MODEL(id, gguf, hugging_face) const ModelEntry& id##_entry();
+#define MODEL(id, gguf, hugging_face, ...) const ModelEntry& id##_entry();
 #include "models/registry.def"
 #undef MODEL
 
@@ -15,12 +15,12 @@ namespace {
 using files::Dialect;
 
 struct Row {
-  std::string_view id, gguf, hugging_face;
+  std::string_view id, gguf, hugging_face, mistral;
   const ModelEntry& (*entry)();
 };
 
 constexpr std::array kRows = {
-#define MODEL(id, gguf, hugging_face) Row{#id, gguf, hugging_face, id##_entry},
+#define MODEL(id, gguf, hugging_face, mistral) Row{#id, gguf, hugging_face, mistral, id##_entry},
 #include "models/registry.def"
 #undef MODEL
 };
@@ -40,11 +40,20 @@ bool reads(const Row& row, Dialect dialect, const std::string& architecture) {
     case Dialect::kHuggingFace:
       return lists(row.hugging_face, architecture);
     case Dialect::kMistral:
-      return row.id == "mistral";
+      return lists(row.mistral, architecture);
     case Dialect::kLlama2c:
       return row.id == "llama";
   }
   return false;
+}
+
+// Some architectures are published under the name of the one that they extend.
+std::string refined(std::string name, const JsonFields& fields) {
+  const std::string experts = name + ".expert_count";
+  if (name == "llama" && fields.integer_or(experts, 0).ok() && *fields.integer_or(experts, 0) > 0)
+    return "llama-moe";
+  if (name == "mistral" && fields.has("kv_lora_rank")) return "mistral-latent";
+  return name == "mistral" && fields.has("moe") ? "mistral-moe" : name;
 }
 
 }  // namespace
@@ -53,9 +62,9 @@ Result<std::string> published_architecture(const files::Checkpoint& checkpoint) 
   const JsonFields fields(checkpoint.metadata, checkpoint.path.string());
   switch (checkpoint.dialect) {
     case Dialect::kGguf:
-      return fields.string("general.architecture");
+      return refined(TRY(fields.string("general.architecture")), fields);
     case Dialect::kMistral:
-      return std::string("mistral");
+      return refined("mistral", fields);
     case Dialect::kLlama2c:
       return std::string("llama2.c");
     case Dialect::kHuggingFace:
@@ -63,7 +72,8 @@ Result<std::string> published_architecture(const files::Checkpoint& checkpoint) 
   }
   const json::array* names = TRY(fields.array("architectures"));
   if (names->empty() || !names->front().is_string()) {
-    return Error{.what = "config.json names no architecture", .where = checkpoint.path.string(),
+    return Error{.what = "config.json names no architecture",
+                 .where = checkpoint.path.string(),
                  .expected = "\"architectures\": [\"…ForCausalLM\"]"};
   }
   return std::string(names->front().get_string());
@@ -74,8 +84,10 @@ Result<const ModelEntry*> find_entry(const files::Checkpoint& checkpoint) {
   std::string known;
   for (const Row& row : kRows) {
     if (reads(row, checkpoint.dialect, architecture)) return &row.entry();
-    const bool hugging_face = checkpoint.dialect == Dialect::kHuggingFace;
-    known += (known.empty() ? "" : " ") + std::string(hugging_face ? row.hugging_face : row.gguf);
+    const std::string_view names = checkpoint.dialect == Dialect::kHuggingFace ? row.hugging_face
+                                   : checkpoint.dialect == Dialect::kMistral   ? row.mistral
+                                                                               : row.gguf;
+    known += (known.empty() || names.empty() ? "" : " ") + std::string(names);
   }
   return Error{.kind = ErrorKind::kUnsupported,
                .what = "architecture '" + architecture + "' is not supported",

@@ -7,15 +7,20 @@
 namespace maestrale::nn {
 namespace {
 
-const float* data_or_null(const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); }
+const float* data_or_null(const std::vector<float>& values) {
+  return values.empty() ? nullptr : values.data();
+}
 
 }  // namespace
 
 float QueryTemperature::at(std::int32_t position) const {
-  return static_cast<float>(1.0 + beta * std::log(1.0 + std::floor(static_cast<double>(position) / length)));
+  const double p = position;
+  if (form == Form::kRatio) return p > length ? static_cast<float>(std::log(p) / std::log(length)) : 1.0f;
+  return static_cast<float>(1.0 + beta * std::log(1.0 + std::floor((p + offset) / length)));
 }
 
-Result<SelfAttention> SelfAttention::load(WeightLoader& loader, int layer, const AttentionBlockOptions& options) {
+Result<SelfAttention> SelfAttention::load(WeightLoader& loader, int layer,
+                                          const AttentionBlockOptions& options) {
   SelfAttention block;
   block.options_ = options;
   block.layer_ = layer;
@@ -30,6 +35,13 @@ Result<SelfAttention> SelfAttention::load(WeightLoader& loader, int layer, const
     block.q_bias_ = TRY(loader.vector(prefix + "q", q_rows, "bias"));
     block.k_bias_ = TRY(loader.vector(prefix + "k", kv_rows, "bias"));
     block.v_bias_ = TRY(loader.vector(prefix + "v", kv_rows, "bias"));
+  }
+  if (options.output_bias)
+    block.output_bias_ = TRY(loader.vector(prefix + "output", options.hidden_size, "bias"));
+  if (options.sinks) block.sinks_ = TRY(loader.vector(prefix + "sinks", options.heads));
+  if (options.rotated_norm) {
+    block.q_norm_.assign(static_cast<std::size_t>(options.head_size), 1.0f);
+    block.k_norm_ = block.q_norm_;
   }
   if (options.head_norm) {
     block.q_norm_ = TRY(loader.norm(prefix + "q_norm", options.head_size));
@@ -60,17 +72,24 @@ void SelfAttention::rotate(ops::Ops& ops, const Buffers& buffers, const ops::Bat
   const ops::RopeTable table{.pairing = options_.rope.pairing,
                              .inverse_frequencies = frequencies_,
                              .magnitude = static_cast<float>(options_.rope.magnitude)};
-  std::span<const float> q_scale;
-  if (options_.temperature) {
-    for (std::size_t i = 0; i < rows.positions.size(); ++i) {
-      buffers.row_scale[i] = options_.temperature->at(rows.positions[i]);
-    }
-    q_scale = {buffers.row_scale, rows.positions.size()};
-  }
   ops.rope(buffers.q, std::int64_t{options_.heads} * options_.head_size, options_.heads, options_.head_size,
-           rows.positions, table, q_scale);
-  ops.rope(buffers.k, std::int64_t{options_.kv_heads} * options_.head_size, options_.kv_heads, options_.head_size,
            rows.positions, table, {});
+  ops.rope(buffers.k, std::int64_t{options_.kv_heads} * options_.head_size, options_.kv_heads,
+           options_.head_size, rows.positions, table, {});
+}
+
+void SelfAttention::normalise_heads(ops::Ops& ops, const Buffers& buffers, std::int64_t rows) const {
+  ops.rms_norm(buffers.q, q_norm_.data(), options_.eps, rows * options_.heads, options_.head_size, buffers.q);
+  ops.rms_norm(buffers.k, k_norm_.data(), options_.eps, rows * options_.kv_heads, options_.head_size,
+               buffers.k);
+}
+
+std::span<const float> SelfAttention::temperatures(const Buffers& buffers, const ops::BatchRows& rows) const {
+  if (!options_.temperature) return {};
+  for (std::size_t i = 0; i < rows.positions.size(); ++i) {
+    buffers.row_scale[i] = options_.temperature->at(rows.positions[i]);
+  }
+  return {buffers.row_scale, rows.positions.size()};
 }
 
 void SelfAttention::forward(ops::Ops& ops, const float* x, const ops::BatchRows& rows, ops::KvCache& cache,
@@ -83,11 +102,9 @@ void SelfAttention::forward(ops::Ops& ops, const float* x, const ops::BatchRows&
       ops::Projection{&v_, buffers.v, v_.rows, data_or_null(v_bias_), nullptr},
   };
   ops.linear(x, n, options_.hidden_size, projections);
-  if (options_.head_norm) {
-    ops.rms_norm(buffers.q, q_norm_.data(), options_.eps, n * options_.heads, options_.head_size, buffers.q);
-    ops.rms_norm(buffers.k, k_norm_.data(), options_.eps, n * options_.kv_heads, options_.head_size, buffers.k);
-  }
-  rotate(ops, buffers, rows);
+  if (options_.head_norm) normalise_heads(ops, buffers, n);
+  if (options_.rotated) rotate(ops, buffers, rows);
+  if (options_.rotated_norm) normalise_heads(ops, buffers, n);
   ops.store_kv(buffers.k, buffers.v, layer_, rows, cache);
   const float scale = options_.score_scale > 0 ? options_.score_scale
                                                : 1.0f / std::sqrt(static_cast<float>(options_.head_size));
@@ -96,9 +113,13 @@ void SelfAttention::forward(ops::Ops& ops, const float* x, const ops::BatchRows&
                                         .head_size = options_.head_size,
                                         .scale = scale,
                                         .window = options_.window,
+                                        .chunk = options_.chunk,
+                                        .sinks = data_or_null(sinks_),
+                                        .row_scale = temperatures(buffers, rows),
                                         .soft_cap = options_.soft_cap};
   ops.attention(buffers.q, layer_, rows, cache, attention, buffers.out);
-  const std::array output = {ops::Projection{&output_, out, options_.hidden_size, nullptr, residual}};
+  const std::array output = {
+      ops::Projection{&output_, out, options_.hidden_size, data_or_null(output_bias_), residual}};
   ops.linear(buffers.out, n, output_.columns, output);
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/check.h"
 #include "nn/names.h"
 
 namespace maestrale::nn {
@@ -29,7 +30,14 @@ bool is_companion(std::string_view name) {
 }  // namespace
 
 WeightLoader::WeightLoader(const files::Checkpoint& checkpoint, ops::Ops& ops, Progress progress)
-    : checkpoint_(checkpoint), ops_(ops), progress_(std::move(progress)), prefix_(text_prefix(checkpoint)) {}
+    : checkpoint_(checkpoint),
+      ops_(&ops),
+      device_(ops),
+      progress_(std::move(progress)),
+      prefix_(text_prefix(checkpoint)) {}
+
+WeightLoader::WeightLoader(const files::Checkpoint& checkpoint, const ops::Ops& device)
+    : checkpoint_(checkpoint), device_(device), prefix_(text_prefix(checkpoint)) {}
 
 std::string WeightLoader::name(std::string_view canonical, std::string_view suffix) const {
   return published_name(checkpoint_, prefix_, canonical, suffix);
@@ -59,15 +67,17 @@ Status WeightLoader::expect_shape(const TensorView& tensor, std::span<const std:
 }
 
 // Scales that stand beside a matrix of bare codes: FP8 (per 128×128 block or per tensor) and llama2.c's int8
-// (per group along the row). Empty for every type that carries its own.
-Result<std::vector<float>> WeightLoader::block_scales(std::string_view canonical, const TensorView& matrix,
-                                                      ops::BlockScales& scales) {
+// (per group along the row). Null for every type that carries its own.
+Result<const TensorView*> WeightLoader::find_scales(std::string_view canonical, const TensorView& matrix,
+                                                    ops::BlockScales& grid) {
   if (const TensorView* group = checkpoint_.find(matrix.name + ".scale"); group != nullptr) {
     claimed_.insert(group->name);
-    scales = {.values = {}, .block_rows = 1, .block_columns = matrix.elements() / std::max<std::int64_t>(group->elements(), 1)};
-    return to_floats(*group);
+    grid = {.values = {},
+            .block_rows = 1,
+            .block_columns = matrix.elements() / std::max<std::int64_t>(group->elements(), 1)};
+    return group;
   }
-  if (traits(matrix.dtype).name != "f8_e4m3") return std::vector<float>();
+  if (traits(matrix.dtype).name != "f8_e4m3") return static_cast<const TensorView*>(nullptr);
   for (const char* suffix : kIgnoredSuffixes) {
     if (has(canonical, suffix)) TRY(claim(canonical, suffix));
   }
@@ -75,17 +85,23 @@ Result<std::vector<float>> WeightLoader::block_scales(std::string_view canonical
     if (!has(canonical, suffix)) continue;
     const TensorView* tensor = TRY(claim(canonical, suffix));
     if (traits(tensor->dtype).dequantise == nullptr) break;
-    scales = {.values = {}, .block_rows = matrix.rows(), .block_columns = matrix.columns()};
-    if (tensor->elements() == 1) return to_floats(*tensor);
+    grid = {.values = {}, .block_rows = matrix.rows(), .block_columns = matrix.columns()};
+    if (tensor->elements() == 1) return tensor;
     constexpr std::int64_t kBlock = 128;
     TRY(expect_shape(*tensor, std::array{(matrix.rows() + kBlock - 1) / kBlock,
                                          (matrix.columns() + kBlock - 1) / kBlock}));
-    scales.block_rows = scales.block_columns = kBlock;
-    return to_floats(*tensor);
+    grid.block_rows = grid.block_columns = kBlock;
+    return tensor;
   }
   return Error{.what = "tensor '" + matrix.name + "' is FP8 but has no scale beside it",
                .where = checkpoint_.path.string(),
                .expected = name(canonical, kScaleSuffixes[0])};
+}
+
+Result<std::vector<float>> WeightLoader::block_scales(std::string_view canonical, const TensorView& matrix,
+                                                      ops::BlockScales& scales) {
+  const TensorView* tensor = TRY(find_scales(canonical, matrix, scales));
+  return tensor == nullptr ? std::vector<float>() : to_floats(*tensor);
 }
 
 Result<WeightLoader::ScaledTensor> WeightLoader::scaled(std::string_view canonical,
@@ -98,13 +114,15 @@ Result<WeightLoader::ScaledTensor> WeightLoader::scaled(std::string_view canonic
 }
 
 Result<ops::Weight> WeightLoader::pack(const TensorView& matrix, const ops::BlockScales& scales) {
-  return ops_.pack(matrix, scales);
+  CHECK(ops_ != nullptr, "a loader that plans packs nothing");
+  return ops_->pack(matrix, scales);
 }
 
 void WeightLoader::done_with(const TensorView& tensor) {
   checkpoint_.release(tensor);
   bytes_done_ += tensor.data.size();
-  if (progress_) progress_(static_cast<double>(bytes_done_) / static_cast<double>(checkpoint_.file_bytes() + 1));
+  if (progress_)
+    progress_(static_cast<double>(bytes_done_) / static_cast<double>(checkpoint_.file_bytes() + 1));
 }
 
 Result<ops::Weight> WeightLoader::matrix(std::string_view canonical, std::int64_t rows,
@@ -113,6 +131,30 @@ Result<ops::Weight> WeightLoader::matrix(std::string_view canonical, std::int64_
   ops::Weight weight = TRY(pack(*source.tensor, source.scales()));
   done_with(*source.tensor);
   return weight;
+}
+
+Result<ops::LazyWeight*> WeightLoader::pack_later(ops::MatrixSource source, const TensorView& stored) {
+  const TensorView& matrix = source.matrix;
+  if (ops_ == nullptr) {
+    planned_bytes_ += TRY(device_.packed_bytes(matrix.dtype, matrix.rows(), matrix.columns()));
+    return static_cast<ops::LazyWeight*>(nullptr);
+  }
+  source.done = [checkpoint = &checkpoint_, stored] { checkpoint->release(stored); };
+  bytes_done_ += stored.data.size();
+  return ops_->pack_later(std::move(source));
+}
+
+Result<ops::LazyWeight*> WeightLoader::matrix_later(std::string_view canonical, std::int64_t rows,
+                                                    std::int64_t columns) {
+  const TensorView* tensor = TRY(claim(canonical, "weight"));
+  TRY(expect_shape(*tensor, std::array{rows, columns}));
+  ops::BlockScales grid;
+  const TensorView* scales = TRY(find_scales(canonical, *tensor, grid));
+  return pack_later({.matrix = *tensor,
+                     .scales = scales,
+                     .block_rows = grid.block_rows,
+                     .block_columns = grid.block_columns},
+                    *tensor);
 }
 
 Result<std::vector<float>> WeightLoader::values_of(const TensorView& tensor) const {
@@ -125,9 +167,16 @@ Result<std::vector<float>> WeightLoader::values_of(const TensorView& tensor) con
       .expected = "f32, f16 or bf16"};
 }
 
-Result<std::vector<float>> WeightLoader::vector(std::string_view canonical, std::int64_t n, std::string_view suffix) {
+Result<std::vector<float>> WeightLoader::vector(std::string_view canonical, std::int64_t n,
+                                                std::string_view suffix) {
+  return values(canonical, std::array{n}, suffix);
+}
+
+Result<std::vector<float>> WeightLoader::values(std::string_view canonical,
+                                                std::span<const std::int64_t> shape,
+                                                std::string_view suffix) {
   const TensorView* tensor = TRY(claim(canonical, suffix));
-  TRY(expect_shape(*tensor, std::array{n}));
+  TRY(expect_shape(*tensor, shape));
   return values_of(*tensor);
 }
 
@@ -185,10 +234,12 @@ Status WeightLoader::finish() const {
                .hint = "the file may be of another or newer architecture than its configuration says"};
 }
 
-Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, const ops::Ops& ops, bool tied_head) {
+Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, const ops::Ops& ops,
+                                         bool tied_head, const WeightLoader* planned) {
   const std::string embedding = published_name(checkpoint, text_prefix(checkpoint), "token_embd", "weight");
   std::size_t bytes = 0;
   for (const TensorView& tensor : checkpoint.tensors) {
+    if (planned != nullptr && planned->has_claimed(tensor.name)) continue;
     if (tensor.shape.size() != 2 || is_companion(tensor.name) || is_outside_text_model(tensor.name)) continue;
     if (tensor.name.ends_with(".scale") || (tensor.name == embedding && !tied_head)) continue;
     bytes += TRY(ops.packed_bytes(tensor.dtype, tensor.rows(), tensor.columns()));

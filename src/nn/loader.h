@@ -21,6 +21,9 @@ class WeightLoader {
   using Progress = std::function<void(double fraction)>;
 
   WeightLoader(const files::Checkpoint& checkpoint, ops::Ops& ops, Progress progress);
+  // A loader that only counts what is packed later, before there is room for it.
+  WeightLoader(const files::Checkpoint& checkpoint, const ops::Ops& device);
+  std::size_t planned_bytes() const { return planned_bytes_; }
 
   bool has(std::string_view canonical, std::string_view suffix = "weight") const;
   // Packs [rows, columns]; FP8 scales beside it are found and applied.
@@ -36,8 +39,16 @@ class WeightLoader {
   Result<ScaledTensor> scaled(std::string_view canonical, std::span<const std::int64_t> shape);
   Result<ops::Weight> pack(const TensorView& matrix, const ops::BlockScales& scales);
   void done_with(const TensorView& tensor);
+  // A matrix that is packed when it is first used; the checkpoint must stay open. `stored`: what it is read
+  // from.
+  Result<ops::LazyWeight*> matrix_later(std::string_view canonical, std::int64_t rows, std::int64_t columns);
+  Result<ops::LazyWeight*> pack_later(ops::MatrixSource source, const TensorView& stored);
   // A vector of n values as f32.
-  Result<std::vector<float>> vector(std::string_view canonical, std::int64_t n, std::string_view suffix = "weight");
+  Result<std::vector<float>> vector(std::string_view canonical, std::int64_t n,
+                                    std::string_view suffix = "weight");
+  // The same of a given shape.
+  Result<std::vector<float>> values(std::string_view canonical, std::span<const std::int64_t> shape,
+                                    std::string_view suffix);
   // The same of a tensor of any shape with n values; an empty suffix: the name has none.
   Result<std::vector<float>> array(std::string_view canonical, std::int64_t n,
                                    std::string_view suffix = "weight");
@@ -51,28 +62,35 @@ class WeightLoader {
                            std::vector<float>& storage);
   // A tensor that the model's configuration has read already, by its published name.
   void claim_exact(std::string_view published) { claimed_.insert(std::string(published)); }
+  // For blocks that read a tensor in their own way.
+  Result<const TensorView*> claim(std::string_view canonical, std::string_view suffix);
+  Status expect_shape(const TensorView& tensor, std::span<const std::int64_t> shape) const;
+  bool has_claimed(const std::string& published) const { return claimed_.contains(published); }
   // Every tensor claimed? Names the first ones that were not.
   Status finish() const;
 
  private:
-  Result<const TensorView*> claim(std::string_view canonical, std::string_view suffix);
+  Result<const TensorView*> find_scales(std::string_view canonical, const TensorView& matrix,
+                                        ops::BlockScales& grid);
   Result<std::vector<float>> values_of(const TensorView& tensor) const;
-  Status expect_shape(const TensorView& tensor, std::span<const std::int64_t> shape) const;
   Result<std::vector<float>> block_scales(std::string_view canonical, const TensorView& matrix,
                                           ops::BlockScales& scales);
   std::string name(std::string_view canonical, std::string_view suffix) const;
 
   const files::Checkpoint& checkpoint_;
-  ops::Ops& ops_;
+  ops::Ops* ops_ = nullptr;  // null: plans only
+  const ops::Ops& device_;
   Progress progress_;
   std::string prefix_;
   float norm_offset_ = 0;
   std::unordered_set<std::string> claimed_;
   std::uint64_t bytes_done_ = 0;
+  std::size_t planned_bytes_ = 0;
 };
 
-// The same walk without a device: how many bytes the packed matrices will take. Every 2-D tensor of the text
-// model counts once, the embedding table only where it is also the output head.
-Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, const ops::Ops& ops, bool tied_head);
+// How many bytes the packed matrices will take. Every 2-D tensor of the text model counts once, the embedding
+// table only where it is also the output head; what `planned` (or null) has claimed does not count.
+Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, const ops::Ops& ops,
+                                         bool tied_head, const WeightLoader* planned = nullptr);
 
 }  // namespace maestrale::nn

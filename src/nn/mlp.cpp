@@ -9,9 +9,10 @@ Result<GatedMlp> GatedMlp::load(WeightLoader& loader, int layer, const GatedMlpO
   GatedMlp block;
   block.activation_ = options.activation;
   const std::string prefix = "blk." + std::to_string(layer) + ".ffn_";
-  block.gate_ = TRY(loader.matrix(prefix + "gate", options.ffn_size, options.hidden_size));
-  block.up_ = TRY(loader.matrix(prefix + "up", options.ffn_size, options.hidden_size));
-  block.down_ = TRY(loader.matrix(prefix + "down", options.hidden_size, options.ffn_size));
+  const std::string suffix(options.suffix);
+  block.gate_ = TRY(loader.matrix(prefix + "gate" + suffix, options.ffn_size, options.hidden_size));
+  block.up_ = TRY(loader.matrix(prefix + "up" + suffix, options.ffn_size, options.hidden_size));
+  block.down_ = TRY(loader.matrix(prefix + "down" + suffix, options.hidden_size, options.ffn_size));
   return block;
 }
 

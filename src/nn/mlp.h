@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "nn/loader.h"
 #include "nn/workspace.h"
@@ -13,6 +14,7 @@ struct GatedMlpOptions {
   std::int64_t hidden_size = 0;
   std::int64_t ffn_size = 0;
   ops::Activation activation = ops::Activation::kSilu;
+  std::string_view suffix = {};  // of the tensor names: "_shexp"
 };
 
 class GatedMlp {

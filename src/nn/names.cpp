@@ -11,20 +11,23 @@ namespace {
 
 using files::Dialect;
 
+constexpr std::string_view kGrok1Prefix = "transformer.";
+
 // Several names are separated by '|'. A canonical name with its suffix stands for names that have none.
+// '#' is the number of an expert.
 struct NameRow {
   std::string_view canonical, hugging_face, mistral;
 };
 
 constexpr std::array kGlobal = {
-    NameRow{"token_embd", "embeddings|embed_tokens", "embedding|tok_embeddings"},
-    NameRow{"output_norm", "norm_f|norm", "norm_f|norm"},
+    NameRow{"token_embd", "in_out_embed|embeddings|embed_tokens", "embedding|tok_embeddings"},
+    NameRow{"output_norm", "rms_norm|norm_f|norm", "norm_f|norm"},
 };
 constexpr std::array kLayer = {
-    NameRow{"attn_norm", "norm|input_layernorm", "norm|attention_norm"},
-    NameRow{"attn_q", "self_attn.q_proj", "attention.wq"},
-    NameRow{"attn_k", "self_attn.k_proj", "attention.wk"},
-    NameRow{"attn_v", "self_attn.v_proj", "attention.wv"},
+    NameRow{"attn_norm", "pre_attn_norm|rms_norm|norm|input_layernorm", "norm|attention_norm"},
+    NameRow{"attn_q", "multi_head_attention.query|self_attn.q_proj", "attention.wq"},
+    NameRow{"attn_k", "multi_head_attention.key|self_attn.k_proj", "attention.wk"},
+    NameRow{"attn_v", "multi_head_attention.value|self_attn.v_proj", "attention.wv"},
     NameRow{"attn_q_a", "self_attn.q_a_proj", "attention.wq_a"},
     NameRow{"attn_q_a_norm", "self_attn.q_a_layernorm", "attention.q_a_norm"},
     NameRow{"attn_q_b", "self_attn.q_b_proj", "attention.wq_b"},
@@ -35,12 +38,13 @@ constexpr std::array kLayer = {
     NameRow{"indexer.attn_k", "self_attn.indexer.wk", ""},
     NameRow{"indexer.k_norm", "self_attn.indexer.k_norm", ""},
     NameRow{"indexer.proj", "self_attn.indexer.weights_proj", ""},
-    NameRow{"attn_output", "self_attn.o_proj", "attention.wo"},
+    NameRow{"attn_output", "multi_head_attention.linear|self_attn.o_proj", "attention.wo"},
     NameRow{"attn_q_norm", "self_attn.q_norm", "attention.q_norm"},
     NameRow{"attn_k_norm", "self_attn.k_norm", "attention.k_norm"},
-    NameRow{"post_attention_norm", "post_attention_layernorm", ""},
-    NameRow{"ffn_norm", "pre_feedforward_layernorm|post_attention_layernorm", "ffn_norm"},
-    NameRow{"post_ffw_norm", "post_feedforward_layernorm", ""},
+    NameRow{"post_attention_norm", "post_attn_norm|rms_norm_1|post_attention_layernorm", ""},
+    NameRow{"ffn_norm", "pre_moe_norm|rms_norm_2|pre_feedforward_layernorm|post_attention_layernorm",
+            "ffn_norm"},
+    NameRow{"post_ffw_norm", "post_moe_norm|rms_norm_3|post_feedforward_layernorm", ""},
     NameRow{"ssm_in", "mixer.in_proj", "mixer.in_proj"},
     NameRow{"ssm_conv1d", "mixer.conv1d", "mixer.conv1d"},
     NameRow{"ssm_dt.bias", "mixer.dt_bias", "mixer.dt_bias"},
@@ -48,18 +52,59 @@ constexpr std::array kLayer = {
     NameRow{"ssm_d", "mixer.D", "mixer.D"},
     NameRow{"ssm_norm", "mixer.norm", "mixer.norm"},
     NameRow{"ssm_out", "mixer.out_proj", "mixer.out_proj"},
-    NameRow{"ffn_gate", "mlp.gate_proj", "feed_forward.w1"},
-    NameRow{"ffn_down", "mlp.down_proj", "feed_forward.w2"},
-    NameRow{"ffn_up", "mlp.up_proj", "feed_forward.w3"},
+    NameRow{"ffn_gate", "feed_forward.gate_proj|mlp.gate_proj", "feed_forward.w1"},
+    NameRow{"ffn_down", "feed_forward.down_proj|mlp.down_proj", "feed_forward.w2"},
+    NameRow{"ffn_up", "feed_forward.up_proj|mlp.up_proj", "feed_forward.w3"},
+    NameRow{"ffn_gate_inp", "block_sparse_moe.gate|feed_forward.router|mlp.router|router|mlp.gate",
+            "feed_forward.gate|gate"},
+    NameRow{"ffn_gate.#", "block_sparse_moe.experts.#.w1|moe.#.linear|mlp.experts.#.gate_proj",
+            "feed_forward.experts.#.w1|experts.#.w1"},
+    NameRow{"ffn_down.#", "block_sparse_moe.experts.#.w2|moe.#.linear_1|mlp.experts.#.down_proj",
+            "feed_forward.experts.#.w2|experts.#.w2"},
+    NameRow{"ffn_up.#", "block_sparse_moe.experts.#.w3|moe.#.linear_v|mlp.experts.#.up_proj",
+            "feed_forward.experts.#.w3|experts.#.w3"},
+    NameRow{"ffn_gate_shexp", "feed_forward.shared_expert.gate_proj|mlp.shared_experts.gate_proj",
+            "shared_experts.w1"},
+    NameRow{"ffn_down_shexp", "feed_forward.shared_expert.down_proj|mlp.shared_experts.down_proj",
+            "shared_experts.w2"},
+    NameRow{"ffn_up_shexp", "feed_forward.shared_expert.up_proj|mlp.shared_experts.up_proj",
+            "shared_experts.w3"},
+    NameRow{"ffn_gate_up_fused.weight", "feed_forward.experts.gate_up_proj|mlp.experts.gate_up_proj", ""},
+    NameRow{"ffn_gate_up_fused_blocks.weight", "mlp.experts.gate_up_proj_blocks", ""},
+    NameRow{"ffn_gate_up_fused_scales.weight", "mlp.experts.gate_up_proj_scales", ""},
+    NameRow{"ffn_gate_up_fused.bias", "mlp.experts.gate_up_proj_bias", ""},
+    NameRow{"ffn_down_fused.weight", "feed_forward.experts.down_proj|mlp.experts.down_proj", ""},
+    NameRow{"ffn_down_fused_blocks.weight", "mlp.experts.down_proj_blocks", ""},
+    NameRow{"ffn_down_fused_scales.weight", "mlp.experts.down_proj_scales", ""},
+    NameRow{"ffn_down_fused.bias", "mlp.experts.down_proj_bias", ""},
+    NameRow{"exp_probs_b.bias", "mlp.gate.e_score_correction_bias", ""},
+    NameRow{"attn_sinks.weight", "self_attn.sinks", ""},
+};
+
+// What GGUF writers call some tensors of some families, besides their canonical names.
+constexpr std::array kGgufAliases = {
+    std::pair{"ffn_norm", "post_attention_norm"},          // gpt-oss
+    std::pair{"post_attention_norm", "attn_output_norm"},  // Grok
+    std::pair{"post_ffw_norm", "layer_output_norm"},       // Grok-1
 };
 
 std::string_view column(const NameRow& row, Dialect dialect) {
   return dialect == Dialect::kHuggingFace ? row.hugging_face : row.mistral;
 }
 
+// "ffn_gate.5" -> "ffn_gate.#", "5".
+std::string cut_expert(std::string& local) {
+  const std::size_t dot = local.rfind('.');
+  if (dot == local.npos || local.find_first_not_of("0123456789", dot + 1) != local.npos) return {};
+  std::string expert = local.substr(dot + 1);
+  local.replace(dot + 1, local.npos, "#");
+  return expert;
+}
+
 // The names of `local` (with its tail), each with what belongs before and after it.
 std::vector<std::string> spell(std::span<const NameRow> table, Dialect dialect, const std::string& start,
-                               const std::string& local, std::string tail) {
+                               std::string local, std::string tail) {
+  const std::string expert = cut_expert(local);
   std::string_view names = local;
   for (const NameRow& row : table) {
     if (row.canonical != local && row.canonical != local + tail) continue;
@@ -70,10 +115,22 @@ std::vector<std::string> spell(std::span<const NameRow> table, Dialect dialect, 
   std::vector<std::string> spelled;
   for (std::size_t begin = 0; begin <= names.size();) {
     const std::size_t end = std::min(names.find('|', begin), names.size());
-    spelled.push_back(start + std::string(names.substr(begin, end - begin)) + tail);
+    std::string name = start + std::string(names.substr(begin, end - begin)) + tail;
+    if (const std::size_t mark = name.find('#'); mark != name.npos) name.replace(mark, 1, expert);
+    spelled.push_back(std::move(name));
     begin = end + 1;
   }
   return spelled;
+}
+
+std::vector<std::string> gguf_names(const std::string& canonical, const std::string& tail) {
+  std::vector<std::string> names = {canonical + tail};
+  for (const auto& [local, alias] : kGgufAliases) {
+    const std::string end = std::string(".") + local;
+    if (!canonical.ends_with(end)) continue;
+    names.push_back(canonical.substr(0, canonical.size() - end.size() + 1) + alias + tail);
+  }
+  return names;
 }
 
 // What stands before the head's name: lm_head is beside the text model, not in it.
@@ -91,7 +148,7 @@ std::string head_prefix(std::string_view prefix) {
 std::vector<std::string> published_names(Dialect dialect, std::string_view prefix, std::string_view canonical,
                                          std::string_view suffix) {
   const std::string tail = suffix.empty() ? std::string() : "." + std::string(suffix);
-  if (dialect == Dialect::kGguf) return {std::string(canonical) + tail};
+  if (dialect == Dialect::kGguf) return gguf_names(std::string(canonical), tail);
   if (canonical == "output") {
     const bool native = dialect != Dialect::kHuggingFace && prefix.empty();
     return {native ? "output" + tail : head_prefix(prefix) + "lm_head" + tail};
@@ -102,7 +159,8 @@ std::vector<std::string> published_names(Dialect dialect, std::string_view prefi
   }
   const std::size_t dot = canonical.find('.', kBlock.size());
   const std::string number(canonical.substr(kBlock.size(), dot - kBlock.size()));
-  return spell(kLayer, dialect, std::string(prefix) + "layers." + number + ".",
+  const char* layers = prefix == kGrok1Prefix ? "decoder_layer." : "layers.";
+  return spell(kLayer, dialect, std::string(prefix) + layers + number + ".",
                std::string(canonical.substr(dot + 1)), tail);
 }
 
@@ -112,7 +170,7 @@ std::string published_name(const files::Checkpoint& checkpoint, std::string_view
   for (std::string& name : names) {
     if (checkpoint.find(name) != nullptr) return std::move(name);
   }
-  return std::move(names.back());
+  return std::move(checkpoint.dialect == Dialect::kGguf ? names.front() : names.back());
 }
 
 std::string text_prefix(const files::Checkpoint& checkpoint) {
@@ -125,6 +183,7 @@ std::string text_prefix(const files::Checkpoint& checkpoint) {
   };
   if (checkpoint.dialect != Dialect::kHuggingFace) return first_of({"model.backbone."}, "embedding.weight");
   if (checkpoint.find("backbone.embeddings.weight") != nullptr) return "backbone.";
+  if (checkpoint.find("transformer.in_out_embed.weight") != nullptr) return std::string(kGrok1Prefix);
   if (checkpoint.find("embed_tokens.weight") != nullptr) return "";
   const std::string prefix =
       first_of({"model.", "language_model.model.", "model.language_model."}, "embed_tokens.weight");
@@ -133,8 +192,8 @@ std::string text_prefix(const files::Checkpoint& checkpoint) {
 
 bool is_outside_text_model(std::string_view name) {
   for (const std::string_view part :
-       {"vision_tower.", "vision_model.", "multi_modal_projector.", "vision_encoder.", "vision_language_adapter.",
-        "patch_merger.", "pre_mm_projector_norm.", "audio_tower."}) {
+       {"vision_tower.", "vision_model.", "multi_modal_projector.", "vision_encoder.",
+        "vision_language_adapter.", "patch_merger.", "pre_mm_projector_norm.", "audio_tower."}) {
     if (name.starts_with(part) || name.starts_with("model." + std::string(part))) return true;
   }
   return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attn_rot_embd") ||

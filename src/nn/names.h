@@ -11,8 +11,9 @@
 namespace maestrale::nn {
 
 // "blk.3.attn_q" + "weight" -> "model.layers.3.self_attn.q_proj.weight" (Hugging Face, with `prefix` in place
-// of "model."), "layers.3.attention.wq.weight" (Mistral, llama2.c), "blk.3.attn_q.weight" (GGUF). Where
-// families of one dialect disagree there are several names, the rarest first: a file has one of them.
+// of "model."), "layers.3.attention.wq.weight" (Mistral, llama2.c), "blk.3.attn_q.weight" (GGUF). An expert's
+// number stands last: "blk.3.ffn_gate.5". Where families of one dialect disagree there are several names, the
+// rarest first: a file has one of them.
 std::vector<std::string> published_names(files::Dialect dialect, std::string_view prefix,
                                          std::string_view canonical, std::string_view suffix);
 // The name that the checkpoint has, or the last of them (the common one) where it has none.

@@ -12,15 +12,16 @@ double llama3_frequency(const RopeOptions& options, double frequency) {
   if (wavelength < options.original_context / options.high_factor) return frequency;
   if (wavelength > options.original_context / options.low_factor) return frequency / options.factor;
   if (options.high_factor == options.low_factor) return frequency;
-  const double smooth =
-      (options.original_context / wavelength - options.low_factor) / (options.high_factor - options.low_factor);
+  const double smooth = (options.original_context / wavelength - options.low_factor) /
+                        (options.high_factor - options.low_factor);
   return (1 - smooth) * frequency / options.factor + smooth * frequency;
 }
 
 // Dimension whose wavelength makes `rotations` turns over the original context.
 double yarn_dimension(const RopeOptions& options, double rotations) {
   return static_cast<double>(options.rotated) *
-         std::log(options.original_context / (2 * std::numbers::pi * rotations)) / (2 * std::log(options.base));
+         std::log(options.original_context / (2 * std::numbers::pi * rotations)) /
+         (2 * std::log(options.base));
 }
 
 double yarn_frequency(const RopeOptions& options, double frequency, double index) {
@@ -54,7 +55,9 @@ double scaled(const RopeOptions& options, double frequency, std::size_t index) {
 
 }  // namespace
 
-double yarn_magnitude(double factor, double scale) { return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1.0; }
+double yarn_magnitude(double factor, double scale) {
+  return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1.0;
+}
 
 std::vector<float> rope_frequencies(const RopeOptions& options) {
   std::vector<float> frequencies(static_cast<std::size_t>(options.rotated / 2));

@@ -17,12 +17,12 @@ struct RopeOptions {
   double base = 10000;
   RopeScaling scaling = RopeScaling::kNone;
   double factor = 1;
-  double original_context = 0;        // llama3, yarn
+  double original_context = 0;             // llama3, yarn
   double low_factor = 1, high_factor = 4;  // llama3
   double beta_fast = 32, beta_slow = 1;    // yarn
-  bool truncate = true;               // yarn: round the corrected range to whole dimensions
-  double magnitude = 1;               // multiplies cos and sin
-  std::vector<float> divisors;        // kDivisors: [rotated / 2], as GGUF's rope_freqs.weight
+  bool truncate = true;                    // yarn: round the corrected range to whole dimensions
+  double magnitude = 1;                    // multiplies cos and sin
+  std::vector<float> divisors;             // kDivisors: [rotated / 2], as GGUF's rope_freqs.weight
 };
 
 // YaRN's magnitude 0.1·scale·ln(factor) + 1 (1 where factor ≤ 1).

@@ -13,8 +13,12 @@ TEST(Rope, PlainFrequencies) {
 }
 
 TEST(Rope, Llama3KeepsFastAndSlowsSlowDimensions) {
-  const RopeOptions options{.rotated = 128, .base = 500000, .scaling = RopeScaling::kLlama3, .factor = 8,
-                            .original_context = 8192, .divisors = {}};
+  const RopeOptions options{.rotated = 128,
+                            .base = 500000,
+                            .scaling = RopeScaling::kLlama3,
+                            .factor = 8,
+                            .original_context = 8192,
+                            .divisors = {}};
   const auto scaled = rope_frequencies(options);
   const auto plain = rope_frequencies({.rotated = 128, .base = 500000, .divisors = {}});
   EXPECT_EQ(scaled.front(), plain.front());
@@ -23,8 +27,12 @@ TEST(Rope, Llama3KeepsFastAndSlowsSlowDimensions) {
 
 // DeepSeek's published correction range for d = 64, base 1e4, 4096 positions is 10.47 … 22.51.
 TEST(Rope, YarnRampStartsAndEndsWhereItShould) {
-  const RopeOptions options{.rotated = 64, .base = 10000, .scaling = RopeScaling::kYarn, .factor = 40,
-                            .original_context = 4096, .divisors = {}};
+  const RopeOptions options{.rotated = 64,
+                            .base = 10000,
+                            .scaling = RopeScaling::kYarn,
+                            .factor = 40,
+                            .original_context = 4096,
+                            .divisors = {}};
   const auto scaled = rope_frequencies(options);
   const auto plain = rope_frequencies({.rotated = 64, .base = 10000, .divisors = {}});
   EXPECT_EQ(scaled[10], plain[10]);

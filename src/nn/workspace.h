@@ -15,10 +15,13 @@ class Workspace {
   Workspace() = default;  // counts only
   explicit Workspace(std::span<std::byte> memory) : memory_(memory), counting_(false) {}
 
-  float* floats(std::int64_t n) { return reinterpret_cast<float*>(take(static_cast<std::size_t>(n) * sizeof(float))); }
+  float* floats(std::int64_t n) {
+    return reinterpret_cast<float*>(take(static_cast<std::size_t>(n) * sizeof(float)));
+  }
   std::int32_t* integers(std::int64_t n) {
     return reinterpret_cast<std::int32_t*>(take(static_cast<std::size_t>(n) * sizeof(std::int32_t)));
   }
+  std::span<std::byte> bytes(std::size_t n) { return {take(n), n}; }
   std::size_t used() const { return used_; }
 
  private:

@@ -9,20 +9,11 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "ops/experts.h"
 #include "ops/kv_cache.h"
 #include "tensor/view.h"
 
 namespace maestrale::ops {
-
-// A weight matrix [rows = outputs, columns = inputs] in the device's own layout. Owned by the Ops that packed
-// it.
-struct Weight {
-  std::int64_t rows = 0;
-  std::int64_t columns = 0;
-  const void* layout = nullptr;  // the device's description of `data`
-  const std::byte* data = nullptr;
-  std::size_t bytes = 0;
-};
 
 // Scales that multiply a matrix stored in FP8: one per block_rows × block_columns, f32, [⌈r/br⌉, ⌈c/bc⌉].
 struct BlockScales {
@@ -62,11 +53,12 @@ struct AttentionOptions {
   int kv_heads = 0;
   int head_size = 0;
   float scale = 0;
-  std::int64_t window = 0;  // keys visible to a query, itself included; 0: all
-  float soft_cap = 0;       // scores become cap · tanh(score / cap); 0: as they are
+  std::int64_t window = 0;           // keys visible to a query, itself included; 0: all
+  std::int64_t chunk = 0;            // a query sees only keys of its own chunk of so many positions; 0: all
+  const float* sinks = nullptr;      // [heads] scores without a value that take part in the softmax; or null
+  std::span<const float> row_scale;  // multiplies the scores of a row, before the soft-cap; or empty
+  float soft_cap = 0;                // scores become cap · tanh(score / cap); 0: as they are
 };
-
-enum class Activation : std::uint8_t { kSilu, kGeluTanh };
 
 // Latent attention (MLA): every head's key is the shared row [latent | rotated], its value the row's latent
 // part.
@@ -149,6 +141,8 @@ class Ops {
   // Takes the memory for all weights at once; pack() carves from it.
   virtual Status reserve_weights(std::size_t bytes) = 0;
   virtual Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) = 0;
+  // Reserves the room of a matrix that is packed when it is first used.
+  virtual Result<LazyWeight*> pack_later(MatrixSource source) = 0;
   // Scratch for batches of at most `rows` rows with inputs of at most `columns`; bytes it takes.
   virtual std::size_t scratch_bytes(std::int64_t rows, std::int64_t columns) const = 0;
   virtual Status reserve_scratch(std::int64_t rows, std::int64_t columns) = 0;
@@ -201,6 +195,13 @@ class Ops {
   virtual void soft_cap(float* x, std::int64_t rows, std::int64_t columns, float cap) = 0;
   // to += x, [rows, columns].
   virtual void add(const float* x, std::int64_t rows, std::int64_t columns, float* to) = 0;
+  // Chooses experts for each row of logits [rows, options.experts].
+  virtual void route(const float* logits, const float* correction, std::int64_t rows,
+                     const RouterOptions& options, const Routing& routing) = 0;
+  // out = Σ over a row's choices of weight · expert(x) + residual (may be out itself, or null: nothing), the
+  // best choice first. x, out: [rows, hidden].
+  virtual void experts(const float* x, std::int64_t rows, const ExpertSet& set, const Routing& routing,
+                       std::span<std::byte> workspace, const float* residual, float* out) = 0;
 };
 
 }  // namespace maestrale::ops

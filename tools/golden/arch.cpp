@@ -188,6 +188,7 @@ Logits run_file(const Case& c, const fs::path& path, const std::string& isa, Rep
                                                                          .kv_type = ops::KvType::kF32,
                                                                          .batch_rows = 64,
                                                                          .isa = isa,
+                                                                         .float_arithmetic = true,
                                                                          .progress = {}}));
     return model_problem(*engine, c, accepted, logits);
   }();

@@ -92,17 +92,24 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
   const std::int64_t width = std::int64_t{options.heads} * options.head_size;
   tile.rows = work.tokens * group;
   std::int32_t positions[kernels::kMaxTileRows];
+  float sinks[kernels::kMaxTileRows];
   float* queries = scratch;
   for (int row = 0; row < tile.rows; ++row) {
     const std::int64_t token = work.first_row + row / group;
     const float* from = q + token * width + (std::int64_t{kv_head} * group + row % group) * options.head_size;
+    const float scale = options.row_scale.empty()
+                            ? options.scale
+                            : options.scale * options.row_scale[static_cast<std::size_t>(token)];
     for (std::size_t d = 0; d < size; ++d)
-      queries[static_cast<std::size_t>(row) * size + d] = from[d] * options.scale;
+      queries[static_cast<std::size_t>(row) * size + d] = from[d] * scale;
+    if (options.sinks != nullptr) sinks[row] = options.sinks[kv_head * group + row % group];
     positions[row] = rows.positions[static_cast<std::size_t>(token)];
   }
   tile.queries = queries;
   tile.positions = positions;
   tile.window = options.window;
+  tile.chunk = options.chunk;
+  tile.sinks = options.sinks == nullptr ? nullptr : sinks;
   tile.soft_cap = options.soft_cap;
   tile.pages = cache.pages(rows.sequences[static_cast<std::size_t>(work.first_row)]).data();
   tile.offset = cache.plane_offset(layer, kv_head);

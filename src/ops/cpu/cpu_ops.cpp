@@ -110,7 +110,7 @@ Status CpuOps::reserve_scratch(std::int64_t rows, std::int64_t columns) {
   return {};
 }
 
-Result<std::unique_ptr<Ops>> make_cpu_ops(std::string_view isa, int threads) {
+Result<std::unique_ptr<Ops>> make_cpu_ops(std::string_view isa, int threads, Arithmetic arithmetic) {
   const kernels::KernelTable* table = nullptr;
   if (isa.empty()) {
     table = TRY(kernels::default_table());
@@ -131,7 +131,7 @@ Result<std::unique_ptr<Ops>> make_cpu_ops(std::string_view isa, int threads) {
                  .expected = "1 … " + std::to_string(ThreadPool::kMaxThreads),
                  .found = std::to_string(threads)};
   }
-  return std::unique_ptr<Ops>(std::make_unique<CpuOps>(*table, threads));
+  return std::unique_ptr<Ops>(std::make_unique<CpuOps>(*table, threads, arithmetic));
 }
 
 }  // namespace maestrale::ops

@@ -14,12 +14,18 @@
 
 namespace maestrale::ops {
 
-// Bytes of the inputs that a worker gathers for one product of linear_heads.
+// Room at the start of a worker's scratch: inputs that it gathers for one product of linear_heads, or one
+// product of an expert.
 constexpr std::size_t kGatherBytes = 256 * 1024;
+
+// How quantised weights multiply: in integers with activations of eight bits, or expanded to f32, which is
+// slow and large and there to compare with the arithmetic of others.
+enum class Arithmetic : std::uint8_t { kQuantised, kFloat };
 
 class CpuOps final : public Ops {
  public:
-  CpuOps(const kernels::KernelTable& table, int threads) : table_(table), pool_(threads) {}
+  CpuOps(const kernels::KernelTable& table, int threads, Arithmetic arithmetic)
+      : table_(table), pool_(threads), arithmetic_(arithmetic) {}
 
   std::string_view isa() const override { return table_.name; }
   int threads() const override { return pool_.size(); }
@@ -27,6 +33,7 @@ class CpuOps final : public Ops {
   Result<std::size_t> packed_bytes(DType dtype, std::int64_t rows, std::int64_t columns) const override;
   Status reserve_weights(std::size_t bytes) override;
   Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) override;
+  Result<LazyWeight*> pack_later(MatrixSource source) override;
   std::size_t scratch_bytes(std::int64_t rows, std::int64_t columns) const override;
   Status reserve_scratch(std::int64_t rows, std::int64_t columns) override;
 
@@ -61,14 +68,26 @@ class CpuOps final : public Ops {
   void soft_cap(float* x, std::int64_t rows, std::int64_t columns, float cap) override;
   void add(const float* x, std::int64_t rows, std::int64_t columns, float* to) override;
 
+  void route(const float* logits, const float* correction, std::int64_t rows, const RouterOptions& options,
+             const Routing& routing) override;
+  void experts(const float* x, std::int64_t rows, const ExpertSet& set, const Routing& routing,
+               std::span<std::byte> workspace, const float* residual, float* out) override;
+
   // How a weight stands in memory: int8 panels of a quantised type, or panels of floats.
   struct Layout {
     const kernels::PanelLayout* panels = nullptr;  // null: floats
     kernels::FloatLayout floats;
     std::size_t panel_bytes = 0;
   };
+  // Packs a matrix into the room that pack_later() reserved.
+  void pack_now(LazyWeight& lazy);
+  // One panel of `matrix`, rows from 16 · panel on; what is missing to 16 rows is zero.
+  static void pack_one(const Layout& layout, const TensorView& matrix, const BlockScales& scales,
+                       std::int64_t panel, std::byte* out);
 
  private:
+  friend class ExpertPass;
+
   struct AttentionWork {  // one tile of queries of one sequence
     std::int64_t first_row = 0;
     int tokens = 0;
@@ -91,12 +110,16 @@ class CpuOps final : public Ops {
   void select_for_row(const float* q, const float* weights, int layer, const BatchRows& rows,
                       const KvCache& cache, const IndexerOptions& options, std::int64_t row,
                       const KeySelection& selection, std::byte* scratch) const;
+  void gate_row(Activation activation, float clamp, const float* gate, const float* up, std::int64_t columns,
+                float* out) const;
   std::size_t worker_scratch_bytes() const;
   std::byte* worker_scratch(int worker) const;
 
   const kernels::KernelTable& table_;
   ThreadPool pool_;
+  Arithmetic arithmetic_;
   std::deque<Layout> layouts_;  // stable addresses for Weight::layout
+  std::deque<LazyWeight> lazy_;
   HugeBuffer weights_;
   std::size_t weights_used_ = 0;
   HugeBuffer scratch_;  // quantised activations, then one part per worker
@@ -106,6 +129,7 @@ class CpuOps final : public Ops {
 };
 
 // The Ops of this machine: `isa` "ref", "avx2", "avx512", or empty for MAESTRALE_ISA or the best.
-Result<std::unique_ptr<Ops>> make_cpu_ops(std::string_view isa, int threads);
+Result<std::unique_ptr<Ops>> make_cpu_ops(std::string_view isa, int threads,
+                                          Arithmetic arithmetic = Arithmetic::kQuantised);
 
 }  // namespace maestrale::ops

@@ -50,12 +50,13 @@ float scale_at(const BlockScales& scales, std::int64_t row, std::int64_t column,
       .values[static_cast<std::size_t>(row / scales.block_rows * per_row + column / scales.block_columns)];
 }
 
-// One row of bare codes with its scales applied.
+// One row as floats, with the scales of bare codes applied.
 void expand_row(const TensorView& matrix, const BlockScales& scales, std::int64_t row, float* out) {
   const std::int64_t columns = matrix.columns();
   const std::byte* codes = matrix.row(row);
   const bool fp8 = matrix.dtype == DType::kF8E4M3;
-  if (fp8) traits(matrix.dtype).dequantise(codes, out, columns);
+  if (matrix.dtype != DType::kI8) traits(matrix.dtype).dequantise(codes, out, columns);
+  if (!is_codes(matrix.dtype)) return;
   for (std::int64_t column = 0; column < columns; ++column) {
     const float code = fp8 ? out[column] : static_cast<float>(static_cast<std::int8_t>(codes[column]));
     out[column] = code * scale_at(scales, row, column, columns);
@@ -74,8 +75,10 @@ void pack_scales(const BlockScales& scales, std::int64_t first_row, std::int64_t
   }
 }
 
-void pack_one(const CpuOps::Layout& layout, const TensorView& matrix, const BlockScales& scales,
-              std::int64_t panel, std::byte* out) {
+}  // namespace
+
+void CpuOps::pack_one(const Layout& layout, const TensorView& matrix, const BlockScales& scales,
+                      std::int64_t panel, std::byte* out) {
   const std::int64_t columns = matrix.columns();
   const std::int64_t first = panel * kPanelRows;
   const std::int64_t count = std::min<std::int64_t>(kPanelRows, matrix.rows() - first);
@@ -83,7 +86,7 @@ void pack_one(const CpuOps::Layout& layout, const TensorView& matrix, const Bloc
   for (std::int64_t lane = 0; lane < count; ++lane) rows[lane] = matrix.row(first + lane);
   if (layout.panels != nullptr) {
     kernels::pack_panel(*layout.panels, rows, columns, out);
-  } else if (matrix.dtype == DType::kI8) {
+  } else if (layout.floats.kind == FloatKind::kF32 && matrix.dtype != DType::kF32) {
     std::vector<float> expanded(static_cast<std::size_t>(count * columns));
     for (std::int64_t lane = 0; lane < count; ++lane) {
       expand_row(matrix, scales, first + lane, expanded.data() + lane * columns);
@@ -101,8 +104,6 @@ void pack_one(const CpuOps::Layout& layout, const TensorView& matrix, const Bloc
   }
 }
 
-}  // namespace
-
 void expand_scaled(const TensorView& matrix, const BlockScales& scales, float* out) {
   expand_scaled_rows(matrix, scales, 0, matrix.rows(), out);
 }
@@ -116,12 +117,13 @@ void expand_scaled_rows(const TensorView& matrix, const BlockScales& scales, std
 Result<CpuOps::Layout> CpuOps::layout_for(DType dtype, std::int64_t columns,
                                           std::int64_t block_columns) const {
   Layout layout;
-  layout.panels = kernels::panel_layout(dtype);
-  if (layout.panels != nullptr) {
+  const bool quantised = kernels::panel_layout(dtype) != nullptr;
+  if (quantised && arithmetic_ == Arithmetic::kQuantised) {
+    layout.panels = kernels::panel_layout(dtype);
     layout.panel_bytes = kernels::panel_bytes(*layout.panels, columns);
     return layout;
   }
-  if (dtype == DType::kF32 || dtype == DType::kI8) {
+  if (quantised || dtype == DType::kF32 || dtype == DType::kI8) {
     layout.floats = {FloatKind::kF32, 0};  // llama2.c's int8 models are small: they run as f32, exactly
   } else if (dtype == DType::kF16) {
     layout.floats = {FloatKind::kF16, 0};

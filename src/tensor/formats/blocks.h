@@ -183,6 +183,7 @@ using BlockBF16 = std::uint8_t[2];
 using BlockF64 = std::uint8_t[8];
 using BlockF8E4M3 = std::uint8_t;
 using BlockI8 = std::uint8_t;
+using BlockU8 = std::uint8_t;
 using BlockI16 = std::uint8_t[2];
 using BlockI32 = std::uint8_t[4];
 using BlockI64 = std::uint8_t[8];

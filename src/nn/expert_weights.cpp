@@ -1,0 +1,243 @@
+#include "nn/expert_weights.h"
+
+#include <array>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <utility>
+
+namespace maestrale::nn {
+namespace {
+
+using ops::LazyWeight;
+using ops::MatrixSource;
+
+enum class Part { kGate, kUp, kDown };
+
+// Rows of a half of gate and up in one tensor: output `row` of the part is row first + row · step of the
+// tensor.
+struct RowMap {
+  std::int64_t first = 0, step = 1;
+};
+
+RowMap row_map(const MoeOptions& options, Part part) {
+  if (part == Part::kDown) return {};
+  if (options.fused.interleaved) return {part == Part::kUp ? 1 : 0, 2};
+  return {part == Part::kUp ? options.ffn_size : 0, 1};
+}
+
+class ExpertReader {
+ public:
+  ExpertReader(WeightLoader& loader, int layer, const MoeOptions& options)
+      : loader_(loader), options_(options), prefix_("blk." + std::to_string(layer) + ".ffn_") {}
+
+  Result<ops::ExpertSet> read() {
+    ops::ExpertSet set{.hidden_size = options_.hidden_size,
+                       .ffn_size = options_.ffn_size,
+                       .gate = TRY(matrices(Part::kGate)),
+                       .up = TRY(matrices(Part::kUp)),
+                       .down = TRY(matrices(Part::kDown)),
+                       .gate_bias = {},
+                       .up_bias = {},
+                       .down_bias = {},
+                       .activation = options_.activation,
+                       .clamp = options_.clamp,
+                       .weigh_input = options_.weigh_input};
+    if (options_.expert_bias) TRY(biases(set));
+    return set;
+  }
+
+  Result<std::vector<LazyWeight*>> matrices(Part part) {
+    if (loader_.has(prefix_ + word(part) + "_exps")) return stacked(part);
+    if (loader_.has(fused_name(part) + "_blocks", "weight")) return blocks(part);
+    if (loader_.has(fused_name(part), "weight")) return fused(part);
+    std::vector<LazyWeight*> all;
+    for (std::int64_t expert = 0; expert < experts(); ++expert) {
+      const std::string name = prefix_ + word(part) + "." + std::to_string(expert);
+      all.push_back(TRY(loader_.matrix_later(name, rows(part), columns(part))));
+    }
+    return all;
+  }
+
+ private:
+  std::int64_t experts() const { return options_.router.experts; }
+  std::int64_t rows(Part part) const {
+    return part == Part::kDown ? options_.hidden_size : options_.ffn_size;
+  }
+  std::int64_t columns(Part part) const {
+    return part == Part::kDown ? options_.ffn_size : options_.hidden_size;
+  }
+  static const char* word(Part part) {
+    return part == Part::kGate ? "gate" : part == Part::kUp ? "up" : "down";
+  }
+  // Rows of the tensor that holds the part in a fused file.
+  std::int64_t fused_rows(Part part) const { return part == Part::kDown ? rows(part) : 2 * rows(part); }
+  std::string fused_name(Part part) const {
+    return prefix_ + (part == Part::kDown ? "down_fused" : "gate_up_fused");
+  }
+
+  // [experts, rows, columns]
+  Result<std::vector<LazyWeight*>> stacked(Part part) {
+    const TensorView* tensor = TRY(loader_.claim(prefix_ + word(part) + "_exps", "weight"));
+    TRY(loader_.expect_shape(*tensor, std::array{experts(), rows(part), columns(part)}));
+    std::vector<LazyWeight*> all;
+    for (std::int64_t expert = 0; expert < experts(); ++expert) {
+      const TensorView stored = slice(*tensor, expert, rows(part), columns(part));
+      all.push_back(TRY(loader_.pack_later({.matrix = stored}, stored)));
+    }
+    return all;
+  }
+
+  // One expert of a stack.
+  static TensorView slice(const TensorView& stack, std::int64_t expert, std::int64_t rows,
+                          std::int64_t columns) {
+    const std::size_t bytes = stack.data.size() / static_cast<std::size_t>(stack.shape.front());
+    const std::byte* first =
+        stack.data.data() == nullptr ? nullptr : stack.data.data() + static_cast<std::size_t>(expert) * bytes;
+    return {.name = stack.name, .dtype = stack.dtype, .shape = {rows, columns}, .data = {first, bytes}};
+  }
+
+  // Plain numbers, gate and up in one tensor: [experts, outputs, inputs] or [experts, inputs, outputs].
+  Result<std::vector<LazyWeight*>> fused(Part part) {
+    const TensorView* tensor = TRY(loader_.claim(fused_name(part), "weight"));
+    const std::int64_t outputs = fused_rows(part);
+    const std::array outputs_first = {experts(), outputs, columns(part)};
+    const std::array inputs_first = {experts(), columns(part), outputs};
+    TRY(loader_.expect_shape(*tensor, options_.fused.inputs_first ? inputs_first : outputs_first));
+    const FormatTraits& format = traits(tensor->dtype);
+    if (format.block_elements != 1 || format.dequantise == nullptr) {
+      return Error{.kind = ErrorKind::kUnsupported,
+                   .what = "tensor '" + tensor->name + "' holds experts as " + std::string(format.name),
+                   .expected = "f32, f16 or bf16"};
+    }
+    std::vector<LazyWeight*> all;
+    for (std::int64_t expert = 0; expert < experts(); ++expert) {
+      const TensorView stored = slice(*tensor, expert, outputs, columns(part));
+      MatrixSource source{.matrix = {.name = stored.name,
+                                     .dtype = stored.dtype,
+                                     .shape = {rows(part), columns(part)},
+                                     .data = {}},
+                          .read_rows = options_.fused.inputs_first ? transposed_rows(stored, part)
+                                                                   : copied_rows(stored, part)};
+      all.push_back(TRY(loader_.pack_later(std::move(source), stored)));
+    }
+    return all;
+  }
+
+  using RowReader = std::function<void(std::int64_t, std::int64_t, std::byte*)>;
+
+  RowReader copied_rows(const TensorView& stored, Part part) const {
+    return [stored, map = row_map(options_, part)](std::int64_t first, std::int64_t count, std::byte* out) {
+      const std::size_t bytes = stored.row_bytes();
+      for (std::int64_t i = 0; i < count; ++i, out += bytes) {
+        std::memcpy(out, stored.row(map.first + (first + i) * map.step), bytes);
+      }
+    };
+  }
+
+  RowReader transposed_rows(const TensorView& stored, Part part) const {
+    const auto element = static_cast<std::size_t>(traits(stored.dtype).block_bytes);
+    return [stored, element, inputs = columns(part), outputs = static_cast<std::size_t>(fused_rows(part)),
+            map = row_map(options_, part)](std::int64_t first, std::int64_t count, std::byte* out) {
+      for (std::int64_t input = 0; input < inputs; ++input) {
+        const std::byte* from = stored.data.data() + static_cast<std::size_t>(input) * outputs * element;
+        for (std::int64_t i = 0; i < count; ++i) {
+          const auto output = static_cast<std::size_t>(map.first + (first + i) * map.step);
+          std::memcpy(out + static_cast<std::size_t>(i * inputs + input) * element, from + output * element,
+                      element);
+        }
+      }
+    };
+  }
+
+  // MXFP4 as gpt-oss publishes it: codes [experts, outputs, inputs / 32, 16], element 2b in the low half of
+  // byte b, and exponents [experts, outputs, inputs / 32].
+  Result<std::vector<LazyWeight*>> blocks(Part part) {
+    constexpr std::int64_t kBlock = 32;
+    const TensorView* codes = TRY(loader_.claim(fused_name(part) + "_blocks", "weight"));
+    const TensorView* exponents = TRY(loader_.claim(fused_name(part) + "_scales", "weight"));
+    const std::int64_t across = columns(part) / kBlock;
+    TRY(loader_.expect_shape(*codes, std::array{experts(), fused_rows(part), across, kBlock / 2}));
+    TRY(loader_.expect_shape(*exponents, std::array{experts(), fused_rows(part), across}));
+    if (codes->dtype != DType::kU8 || exponents->dtype != DType::kU8 || columns(part) % kBlock != 0) {
+      return Error{.what = "tensor '" + codes->name + "' is not MXFP4",
+                   .expected = "u8 codes and scales of 32 columns"};
+    }
+    std::vector<LazyWeight*> all;
+    for (std::int64_t expert = 0; expert < experts(); ++expert) {
+      const TensorView stored = slice(*codes, expert, fused_rows(part), columns(part) / 2);
+      const TensorView scales = slice(*exponents, expert, fused_rows(part), across);
+      MatrixSource source{.matrix = {.name = codes->name,
+                                     .dtype = DType::kMXFP4,
+                                     .shape = {rows(part), columns(part)},
+                                     .data = {}},
+                          .read_rows = mxfp4_rows(stored, scales, part)};
+      all.push_back(TRY(loader_.pack_later(std::move(source), stored)));
+    }
+    return all;
+  }
+
+  RowReader mxfp4_rows(const TensorView& stored, const TensorView& scales, Part part) const {
+    return [stored, scales, map = row_map(options_, part)](std::int64_t first, std::int64_t count,
+                                                           std::byte* out) {
+      constexpr int kHalf = 16;
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t row = map.first + (first + i) * map.step;
+        const std::byte* codes = stored.row(row);
+        for (std::int64_t block = 0; block < scales.columns(); ++block, codes += kHalf) {
+          *out++ = scales.row(row)[block];
+          const auto code = [codes](int element) {
+            return static_cast<unsigned>(codes[element / 2]) >> (4 * (element % 2)) & 15u;
+          };
+          for (int j = 0; j < kHalf; ++j) *out++ = static_cast<std::byte>(code(j) | code(j + kHalf) << 4);
+        }
+      }
+    };
+  }
+
+  Status biases(ops::ExpertSet& set) {
+    const std::string fused_bias = fused_name(Part::kGate);
+    if (!loader_.has(fused_bias, "bias")) {
+      set.gate_bias =
+          TRY(loader_.values(prefix_ + "gate_exps", std::array{experts(), options_.ffn_size}, "bias"));
+      set.up_bias =
+          TRY(loader_.values(prefix_ + "up_exps", std::array{experts(), options_.ffn_size}, "bias"));
+      set.down_bias =
+          TRY(loader_.values(prefix_ + "down_exps", std::array{experts(), options_.hidden_size}, "bias"));
+      return {};
+    }
+    const std::vector<float> both =
+        TRY(loader_.values(fused_bias, std::array{experts(), 2 * options_.ffn_size}, "bias"));
+    for (std::int64_t expert = 0; expert < experts(); ++expert) {
+      for (const Part part : {Part::kGate, Part::kUp}) {
+        const RowMap map = row_map(options_, part);
+        std::vector<float>& bias = part == Part::kGate ? set.gate_bias : set.up_bias;
+        for (std::int64_t row = 0; row < options_.ffn_size; ++row) {
+          bias.push_back(
+              both[static_cast<std::size_t>(expert * 2 * options_.ffn_size + map.first + row * map.step)]);
+        }
+      }
+    }
+    set.down_bias =
+        TRY(loader_.values(fused_name(Part::kDown), std::array{experts(), options_.hidden_size}, "bias"));
+    return {};
+  }
+
+  WeightLoader& loader_;
+  const MoeOptions& options_;
+  std::string prefix_;
+};
+
+}  // namespace
+
+Result<ops::ExpertSet> load_experts(WeightLoader& loader, int layer, const MoeOptions& options) {
+  return ExpertReader(loader, layer, options).read();
+}
+
+Status plan_experts(WeightLoader& planner, int layer, const MoeOptions& options) {
+  ExpertReader reader(planner, layer, options);
+  for (const Part part : {Part::kGate, Part::kUp, Part::kDown}) TRY(reader.matrices(part));
+  return {};
+}
+
+}  // namespace maestrale::nn
