@@ -66,15 +66,28 @@ std::string ConfigReader::name(const Key& key) const {
   return {};
 }
 
-bool ConfigReader::has(const Key& key) const {
+ConfigReader::Place ConfigReader::place(const Key& key) const {
   const std::string known = name(key);
-  return !known.empty() && fields().has(known);
+  const std::size_t dot = known.find('.');
+  if (dialect() == Dialect::kMistral && dot != known.npos) {
+    const json::value* inner = fields().find(known.substr(0, dot));
+    if (inner != nullptr && inner->is_object()) {
+      return {{inner->get_object(), where_ + " " + known.substr(0, dot)}, known.substr(dot + 1)};
+    }
+  }
+  return {fields(), known};
 }
 
-const json::value* ConfigReader::find(const Key& key) const { return has(key) ? fields().find(name(key)) : nullptr; }
+bool ConfigReader::has(const Key& key) const { return find(key) != nullptr; }
+
+const json::value* ConfigReader::find(const Key& key) const {
+  const Place at = place(key);
+  return !at.name.empty() && at.fields.has(at.name) ? at.fields.find(at.name) : nullptr;
+}
 
 Result<std::int64_t> ConfigReader::size(const Key& key) const {
-  const std::int64_t value = TRY(fields().integer(name(key)));
+  const Place at = place(key);
+  const std::int64_t value = TRY(at.fields.integer(at.name));
   if (value >= 1 && value <= std::numeric_limits<std::int32_t>::max()) return value;
   return Error{.what = "field '" + name(key) + "' is out of range",
                .where = where_,
@@ -82,12 +95,23 @@ Result<std::int64_t> ConfigReader::size(const Key& key) const {
                .found = std::to_string(value)};
 }
 
+Result<std::int64_t> ConfigReader::integer_or(const Key& key, std::int64_t fallback) const {
+  const Place at = place(key);
+  return at.name.empty() ? Result<std::int64_t>(fallback) : at.fields.integer_or(at.name, fallback);
+}
+
+Result<double> ConfigReader::number_or(const Key& key, double fallback) const {
+  const Place at = place(key);
+  return at.name.empty() ? Result<double>(fallback) : at.fields.number_or(at.name, fallback);
+}
+
 Result<std::int64_t> ConfigReader::size_or(const Key& key, std::int64_t fallback) const {
   return has(key) ? size(key) : Result<std::int64_t>(fallback);
 }
 
 Result<double> ConfigReader::positive(const Key& key) const {
-  const double value = TRY(fields().number(name(key)));
+  const Place at = place(key);
+  const double value = TRY(at.fields.number(at.name));
   if (std::isfinite(value) && value > 0) return value;
   return Error{.what = "field '" + name(key) + "' is out of range",
                .where = where_,

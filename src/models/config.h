@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "files/checkpoint.h"
+#include "nn/attention.h"
 #include "nn/rope.h"
 
 namespace maestrale::models {
@@ -49,6 +50,9 @@ class ConfigReader {
   // Integers are checked to lie in [1, 2^31).
   Result<std::int64_t> size(const Key& key) const;
   Result<std::int64_t> size_or(const Key& key, std::int64_t fallback) const;
+  // Any integer or number, or the fallback where there is none.
+  Result<std::int64_t> integer_or(const Key& key, std::int64_t fallback) const;
+  Result<double> number_or(const Key& key, double fallback) const;
   Result<double> positive(const Key& key) const;
   Result<double> positive_or(const Key& key, double fallback) const;
   // The (text part of the) configuration itself, for what only one dialect has.
@@ -65,6 +69,12 @@ class ConfigReader {
   Status require_false(std::string_view hugging_face_key) const;
 
  private:
+  // Where a key stands: Mistral's "moe.num_experts" in an object of its own.
+  struct Place {
+    JsonFields fields;
+    std::string name;
+  };
+  Place place(const Key& key) const;
   std::string name(const Key& key) const;
   const files::Checkpoint* checkpoint_ = nullptr;
   const json::object* object_ = nullptr;
@@ -76,5 +86,8 @@ class ConfigReader {
 // `layer_type` ("full_attention") picks its part where config.json states them by type of layer.
 Result<nn::RopeOptions> read_rope(const ConfigReader& config, double default_base,
                                   std::string_view layer_type = {});
+
+// Mistral's attention temperature, where the files state one.
+Result<std::optional<nn::QueryTemperature>> read_temperature(const ConfigReader& config);
 
 }  // namespace maestrale::models

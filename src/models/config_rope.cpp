@@ -145,4 +145,25 @@ Result<RopeOptions> read_rope(const ConfigReader& config, double default_base, s
   return rope;
 }
 
+Result<std::optional<nn::QueryTemperature>> read_temperature(const ConfigReader& config) {
+  const JsonFields fields = config.fields();
+  nn::QueryTemperature temperature;
+  if (config.dialect() == Dialect::kGguf) {
+    temperature.beta = TRY(fields.number_or(config.gguf_key("attention.temperature_scale"), 0));
+    const double original = TRY(fields.number_or(config.gguf_key("rope.scaling.original_context_length"), 0));
+    temperature.length = TRY(fields.number_or(config.gguf_key("attention.temperature_length"), original));
+  } else if (config.dialect() == Dialect::kMistral && fields.has("llama_4_scaling")) {
+    const JsonFields inner(*TRY(fields.object("llama_4_scaling")), fields.where() + " llama_4_scaling");
+    temperature.beta = TRY(inner.number("beta"));
+    temperature.length = TRY(inner.number("original_max_position_embeddings"));
+  } else if (config.dialect() == Dialect::kHuggingFace && fields.has("rope_parameters")) {
+    const JsonFields inner(*TRY(fields.object("rope_parameters")), fields.where() + " rope_parameters");
+    temperature.beta = TRY(inner.number_or("llama_4_scaling_beta", 0));
+    temperature.length = TRY(inner.number_or("original_max_position_embeddings", 0));
+  }
+  if (temperature.beta == 0) return std::optional<nn::QueryTemperature>();
+  if (temperature.length > 0) return std::optional(temperature);
+  return Error{.what = "the attention temperature has no original context length", .where = fields.where()};
+}
+
 }  // namespace maestrale::models

@@ -166,6 +166,7 @@ Result<LoadPlan> plan_dense(const files::Checkpoint& checkpoint, const ops::Ops&
   plan.info = spec.info;
   plan.kv = kv_shape(spec);
   nn::WeightLoader planner(checkpoint, ops);
+  if (spec.decoder.extra_layers) planner.leave_layers_from(static_cast<int>(spec.info.layers));
   for (int layer = 0; layer < plan.kv.layers; ++layer) {
     if (spec.decoder.has_moe(layer)) TRY(nn::plan_experts(planner, layer, *spec.decoder.moe));
   }

@@ -4,23 +4,11 @@
 #include <string>
 
 namespace maestrale::models {
-namespace {
-
-// Mistral folders keep these in an object of its own: "moe.num_experts".
-Result<std::int64_t> read_size(const ConfigReader& config, const Key& key) {
-  constexpr std::string_view kMoe = "moe.";
-  if (config.dialect() != files::Dialect::kMistral || !key.mistral.starts_with(kMoe)) return config.size(key);
-  const JsonFields fields = config.fields();
-  const JsonFields inner(*TRY(fields.object("moe")), fields.where() + " moe");
-  return inner.integer(key.mistral.substr(kMoe.size()));
-}
-
-}  // namespace
 
 Result<nn::MoeOptions> read_experts(const ConfigReader& config, std::int64_t hidden_size,
                                     const ExpertKeys& keys) {
-  const std::int64_t experts = TRY(read_size(config, keys.count));
-  const std::int64_t chosen = TRY(read_size(config, keys.chosen));
+  const std::int64_t experts = TRY(config.size(keys.count));
+  const std::int64_t chosen = TRY(config.size(keys.chosen));
   if (experts < 1 || experts > ops::kMaxExperts || chosen < 1 ||
       chosen > std::min<std::int64_t>(experts, ops::kMaxChosen)) {
     return Error{.what = "the numbers of experts are out of range",

@@ -81,4 +81,42 @@ Result<DenseSpec> read_latent(const ConfigReader& config, std::string_view id) {
   return spec;
 }
 
+void scale_scores(DenseSpec& spec, double mscale_all_dim) {
+  nn::LatentAttentionOptions& latent = *spec.decoder.latent;
+  if (latent.rope.scaling != nn::RopeScaling::kYarn || mscale_all_dim == 0) return;
+  const double magnitude = nn::yarn_magnitude(latent.rope.factor, mscale_all_dim);
+  latent.score_scale = static_cast<float>(static_cast<double>(latent.score_scale) * magnitude * magnitude);
+}
+
+Status read_latent_experts(const ConfigReader& config, const LatentExpertKeys& keys, DenseSpec& spec) {
+  nn::MoeOptions moe = TRY(read_experts(config, spec.info.hidden_size, keys.experts));
+  const std::int64_t dense = TRY(config.integer_or(keys.dense_layers, 0));
+  const std::int64_t shared = TRY(config.integer_or(keys.shared, 0));
+  constexpr std::int64_t kMostShared = 64;
+  if (dense < 0 || dense >= spec.info.layers || shared < 0 || shared > kMostShared) {
+    return Error{.what = "the layers without experts or the shared experts are out of range",
+                 .where = config.fields().where(),
+                 .found = std::to_string(dense) + " layers, " + std::to_string(shared) + " shared experts"};
+  }
+  moe.shared_ffn_size = shared * moe.ffn_size;
+  moe.router.scale = static_cast<float>(TRY(config.number_or(keys.scale, 1)));
+  spec.decoder.moe = moe;
+  spec.decoder.dense_layers = static_cast<int>(dense);
+  return {};
+}
+
+Status set_groups(const ConfigReader& config, std::int64_t groups, std::int64_t kept, nn::MoeOptions& moe) {
+  const std::int64_t experts = moe.router.experts;
+  if (groups < 1 || experts % groups != 0 || kept < 1 || kept > groups ||
+      kept * (experts / groups) < moe.router.chosen) {
+    return Error{.what = "the groups of experts are out of range",
+                 .where = config.fields().where(),
+                 .expected = "groups that divide " + std::to_string(experts) + " experts and leave enough of them",
+                 .found = std::to_string(groups) + " groups, " + std::to_string(kept) + " of them kept"};
+  }
+  moe.router.groups = static_cast<int>(groups);
+  moe.router.groups_kept = static_cast<int>(kept);
+  return {};
+}
+
 }  // namespace maestrale::models

@@ -212,7 +212,7 @@ Result<LoadPlan> plan(const files::Checkpoint& checkpoint, const ops::Ops& ops) 
   LoadPlan plan;
   plan.info = spec.info;
   plan.kv = {.layers = static_cast<int>(spec.info.layers), .state = spec.mixer.state()};
-  plan.weight_bytes = TRY(nn::planned_weight_bytes(checkpoint, ops, spec.tied_head));
+  plan.weight_bytes = TRY(nn::planned_weight_bytes(checkpoint, ops, spec.tied_head, nullptr));
   plan.workspace_bytes = [spec](std::int64_t rows) { return workspace_for(spec, rows); };
   plan.widest_input = std::max(spec.info.hidden_size, spec.mixer.inner_size());
   return plan;

@@ -53,6 +53,13 @@ std::string refined(std::string name, const JsonFields& fields) {
   if (name == "llama" && fields.integer_or(experts, 0).ok() && *fields.integer_or(experts, 0) > 0)
     return "llama-moe";
   if (name == "mistral" && fields.has("kv_lora_rank")) return "mistral-latent";
+  const Result<std::string> type = fields.string_or("model_type", "");
+  if (name == "mistral" && type.ok() && *type == "mamba") return "mistral-mamba";
+  constexpr const char* kText = "text_config";  // Small 4's text inside Mistral 3's wrapper
+  if (name == "Mistral3ForConditionalGeneration" && fields.has(kText) && fields.object(kText).ok() &&
+      (*fields.object(kText))->contains("kv_lora_rank")) {
+    return "Mistral4ForCausalLM";
+  }
   return name == "mistral" && fields.has("moe") ? "mistral-moe" : name;
 }
 
@@ -76,7 +83,7 @@ Result<std::string> published_architecture(const files::Checkpoint& checkpoint) 
                  .where = checkpoint.path.string(),
                  .expected = "\"architectures\": [\"…ForCausalLM\"]"};
   }
-  return std::string(names->front().get_string());
+  return refined(std::string(names->front().get_string()), fields);
 }
 
 Result<const ModelEntry*> find_entry(const files::Checkpoint& checkpoint) {

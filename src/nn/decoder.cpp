@@ -70,6 +70,7 @@ Result<DenseDecoder> DenseDecoder::load(WeightLoader& loader, const DenseDecoder
   decoder.options_ = options;
   const std::int64_t hidden = options.hidden_size();
   loader.set_norm_offset(options.norm_offset);
+  if (options.extra_layers) loader.leave_layers_from(static_cast<int>(options.layers.size()));
   decoder.embedding_ = TRY(loader.table("token_embd", options.vocabulary, hidden, decoder.embedding_values_));
   for (int index = 0; index < static_cast<int>(options.layers.size()); ++index) {
     decoder.layers_.push_back(TRY(load_layer(loader, index, options)));

@@ -33,6 +33,7 @@ struct DenseDecoderOptions {
   float embedding_scale = 1;  // multiplies the embedding rows
   float logit_scale = 1;      // multiplies the logits, before the soft-cap
   float logit_soft_cap = 0;   // logits become cap · tanh(logit / cap); 0: as they are
+  bool extra_layers = false;   // files have layers after the last, which predict further tokens: left out
   std::vector<AttentionBlockOptions> layers;  // one per layer; all of one hidden size and eps
   std::optional<LatentAttentionOptions>
       latent;  // the attention of every layer, in place of what `layers` say

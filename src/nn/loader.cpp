@@ -219,11 +219,15 @@ Result<TensorView> WeightLoader::table(std::string_view canonical, std::int64_t 
                     .data = std::as_bytes(std::span<const float>(storage))};
 }
 
+bool WeightLoader::is_settled(const std::string& published) const {
+  return claimed_.contains(published) || layer_number(published) >= first_left_layer_;
+}
+
 Status WeightLoader::finish() const {
   std::string names;
   int unclaimed = 0;
   for (const TensorView& tensor : checkpoint_.tensors) {
-    if (claimed_.contains(tensor.name) || is_outside_text_model(tensor.name)) continue;
+    if (is_settled(tensor.name) || is_outside_text_model(tensor.name)) continue;
     if (++unclaimed <= 3) names += (names.empty() ? "" : ", ") + tensor.name;
   }
   if (unclaimed == 0) return {};
@@ -239,7 +243,7 @@ Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, co
   const std::string embedding = published_name(checkpoint, text_prefix(checkpoint), "token_embd", "weight");
   std::size_t bytes = 0;
   for (const TensorView& tensor : checkpoint.tensors) {
-    if (planned != nullptr && planned->has_claimed(tensor.name)) continue;
+    if (planned != nullptr && planned->is_settled(tensor.name)) continue;
     if (tensor.shape.size() != 2 || is_companion(tensor.name) || is_outside_text_model(tensor.name)) continue;
     if (tensor.name.ends_with(".scale") || (tensor.name == embedding && !tied_head)) continue;
     bytes += TRY(ops.packed_bytes(tensor.dtype, tensor.rows(), tensor.columns()));

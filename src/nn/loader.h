@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -65,7 +66,10 @@ class WeightLoader {
   // For blocks that read a tensor in their own way.
   Result<const TensorView*> claim(std::string_view canonical, std::string_view suffix);
   Status expect_shape(const TensorView& tensor, std::span<const std::int64_t> shape) const;
-  bool has_claimed(const std::string& published) const { return claimed_.contains(published); }
+  // Tensors of layers from `layer` on are nobody's, and that is right.
+  void leave_layers_from(int layer) { first_left_layer_ = layer; }
+  // Claimed, or left out on purpose.
+  bool is_settled(const std::string& published) const;
   // Every tensor claimed? Names the first ones that were not.
   Status finish() const;
 
@@ -83,6 +87,7 @@ class WeightLoader {
   Progress progress_;
   std::string prefix_;
   float norm_offset_ = 0;
+  int first_left_layer_ = std::numeric_limits<int>::max();
   std::unordered_set<std::string> claimed_;
   std::uint64_t bytes_done_ = 0;
   std::size_t planned_bytes_ = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <initializer_list>
 #include <span>
 #include <utility>
@@ -188,6 +189,17 @@ std::string text_prefix(const files::Checkpoint& checkpoint) {
   const std::string prefix =
       first_of({"model.", "language_model.model.", "model.language_model."}, "embed_tokens.weight");
   return prefix.empty() ? "model." : prefix;
+}
+
+int layer_number(std::string_view published) {
+  for (const std::string_view word : {"layers.", "blk."}) {
+    const std::size_t at = published.find(word);
+    if (at == published.npos || (at > 0 && published[at - 1] != '.')) continue;
+    int number = -1;
+    const char* end = published.data() + published.size();
+    if (std::from_chars(published.data() + at + word.size(), end, number).ec == std::errc()) return number;
+  }
+  return -1;
 }
 
 bool is_outside_text_model(std::string_view name) {
