@@ -1,7 +1,7 @@
 // DeepSeek V2, V2-Lite, V3, R1, V3.1 and V3.2: latent attention and many small experts beside a shared one.
-// GGUF files of Mistral Large 3 call themselves "deepseek2" too; they state an attention temperature, and their
-// params.json says apply_scale false, so no YaRN magnitude multiplies their scores (llama.cpp applies one).
-// Sources: arXiv 2405.04434, 2412.19437; deepseek-ai/DeepSeek-V3 and DeepSeek-V3.2-Exp inference code.
+// GGUF files of Mistral Large 3 call themselves "deepseek2" too; they state an attention temperature, and
+// their params.json says apply_scale false, so no YaRN magnitude multiplies their scores (llama.cpp applies
+// one). Sources: arXiv 2405.04434, 2412.19437; deepseek-ai/DeepSeek-V3 and DeepSeek-V3.2-Exp inference code.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -15,14 +15,32 @@ namespace {
 
 using files::Dialect;
 
-constexpr std::array<std::string_view, 26> kUnderstood = {
-    "hidden_act",        "rope_theta",           "rope_scaling",       "rope_parameters",
-    "rope_interleave",   "qk_rope_head_dim",     "qk_nope_head_dim",   "qk_head_dim",
-    "v_head_dim",        "n_routed_experts",     "num_local_experts",  "n_shared_experts",
-    "num_experts_per_tok", "moe_intermediate_size", "moe_layer_freq",  "norm_topk_prob",
-    "scoring_func",      "routed_scaling_factor", "first_k_dense_replace", "attention_bias",
-    "quantization_config", "index_head_dim",     "index_n_heads",      "index_topk",
-    "tie_word_embeddings", "topk_method"};
+constexpr std::array<std::string_view, 26> kUnderstood = {"hidden_act",
+                                                          "rope_theta",
+                                                          "rope_scaling",
+                                                          "rope_parameters",
+                                                          "rope_interleave",
+                                                          "qk_rope_head_dim",
+                                                          "qk_nope_head_dim",
+                                                          "qk_head_dim",
+                                                          "v_head_dim",
+                                                          "n_routed_experts",
+                                                          "num_local_experts",
+                                                          "n_shared_experts",
+                                                          "num_experts_per_tok",
+                                                          "moe_intermediate_size",
+                                                          "moe_layer_freq",
+                                                          "norm_topk_prob",
+                                                          "scoring_func",
+                                                          "routed_scaling_factor",
+                                                          "first_k_dense_replace",
+                                                          "attention_bias",
+                                                          "quantization_config",
+                                                          "index_head_dim",
+                                                          "index_n_heads",
+                                                          "index_topk",
+                                                          "tie_word_embeddings",
+                                                          "topk_method"};
 
 const LatentExpertKeys kExpertKeys{
     .experts = {.count = {"expert_count", "n_routed_experts", {}},
@@ -39,7 +57,8 @@ constexpr Key kIndexSize{"attention.indexer.key_length", "index_head_dim", {}};
 constexpr Key kIndexMost{"attention.indexer.top_k", "index_topk", {}};
 constexpr Key kNextTokens{"nextn_predict_layers", "num_nextn_predict_layers", {}};
 
-Error not_supported(const ConfigReader& config, std::string_view setting, std::string expected, std::string found) {
+Error not_supported(const ConfigReader& config, std::string_view setting, std::string expected,
+                    std::string found) {
   return {.kind = ErrorKind::kUnsupported,
           .what = "setting '" + std::string(setting) + "' is not supported",
           .where = config.fields().where(),
@@ -55,23 +74,26 @@ Status check_hugging_face(const ConfigReader& config) {
   if (TRY(fields.integer_or("moe_layer_freq", 1)) != 1) {
     return not_supported(config, "moe_layer_freq", "1", "another number");
   }
-  if (!TRY(fields.boolean_or("rope_interleave", true))) return not_supported(config, "rope_interleave", "true", "false");
+  if (!TRY(fields.boolean_or("rope_interleave", true)))
+    return not_supported(config, "rope_interleave", "true", "false");
   if (fields.has("quantization_config")) {
-    const JsonFields inner(*TRY(fields.object("quantization_config")), fields.where() + " quantization_config");
+    const JsonFields inner(*TRY(fields.object("quantization_config")),
+                           fields.where() + " quantization_config");
     const std::string method = TRY(inner.string("quant_method"));
     if (method != "fp8") return not_supported(config, "quantization_config.quant_method", "fp8", method);
   }
   return config.refuse_unknown(kUnderstood);
 }
 
-// config.json names the method of choice: V2-Lite takes the best experts, V2 those of the best groups by their best
-// one, V3 by the sum of their two best with a correction of the scores.
+// config.json names the method of choice: V2-Lite takes the best experts, V2 those of the best groups by
+// their best one, V3 by the sum of their two best with a correction of the scores.
 Status read_router_hugging_face(const ConfigReader& config, nn::MoeOptions& moe) {
   const JsonFields fields = config.fields();
   const bool third = TRY(published_architecture(config.checkpoint())) != "DeepseekV2ForCausalLM";
   const std::string method = TRY(fields.string_or("topk_method", third ? "noaux_tc" : "greedy"));
   const std::string score = TRY(fields.string_or("scoring_func", third ? "sigmoid" : "softmax"));
-  if (score != "sigmoid" && score != "softmax") return not_supported(config, "scoring_func", "sigmoid or softmax", score);
+  if (score != "sigmoid" && score != "softmax")
+    return not_supported(config, "scoring_func", "sigmoid or softmax", score);
   moe.router.score = score == "sigmoid" ? ops::RouterScore::kSigmoid : ops::RouterScore::kSoftmax;
   moe.router.renormalise = TRY(fields.boolean_or("norm_topk_prob", third));
   if (moe.router.renormalise && !third && moe.router.scale != 1) {
@@ -142,10 +164,11 @@ Status read_indexer(const ConfigReader& config, DenseSpec& spec) {
     latent.indexer = indexer;
     return {};
   }
-  return not_supported(config, "index_head_dim",
-                       "a low-rank query, an indexer head that is a multiple of 16 and holds the rotated part, at most " +
-                           std::to_string(ops::kMaxSelected) + " keys",
-                       std::to_string(indexer.head_size) + ", " + std::to_string(indexer.most) + " keys");
+  return not_supported(
+      config, "index_head_dim",
+      "a low-rank query, an indexer head that is a multiple of 16 and holds the rotated part, at most " +
+          std::to_string(ops::kMaxSelected) + " keys",
+      std::to_string(indexer.head_size) + ", " + std::to_string(indexer.most) + " keys");
 }
 
 Result<DenseSpec> read(const files::Checkpoint& checkpoint) {
@@ -157,7 +180,8 @@ Result<DenseSpec> read(const files::Checkpoint& checkpoint) {
   if (config.has(kExpertKeys.experts.count)) {
     TRY(read_latent_experts(config, kExpertKeys, spec));
     nn::MoeOptions& moe = *spec.decoder.moe;
-    TRY(config.dialect() == Dialect::kGguf ? read_router_gguf(config, moe) : read_router_hugging_face(config, moe));
+    TRY(config.dialect() == Dialect::kGguf ? read_router_gguf(config, moe)
+                                           : read_router_hugging_face(config, moe));
   }
   spec.decoder.extra_layers = TRY(config.integer_or(kNextTokens, 0)) > 0;
   describe(spec);

@@ -109,10 +109,11 @@ Status set_groups(const ConfigReader& config, std::int64_t groups, std::int64_t 
   const std::int64_t experts = moe.router.experts;
   if (groups < 1 || experts % groups != 0 || kept < 1 || kept > groups ||
       kept * (experts / groups) < moe.router.chosen) {
-    return Error{.what = "the groups of experts are out of range",
-                 .where = config.fields().where(),
-                 .expected = "groups that divide " + std::to_string(experts) + " experts and leave enough of them",
-                 .found = std::to_string(groups) + " groups, " + std::to_string(kept) + " of them kept"};
+    return Error{
+        .what = "the groups of experts are out of range",
+        .where = config.fields().where(),
+        .expected = "groups that divide " + std::to_string(experts) + " experts and leave enough of them",
+        .found = std::to_string(groups) + " groups, " + std::to_string(kept) + " of them kept"};
   }
   moe.router.groups = static_cast<int>(groups);
   moe.router.groups_kept = static_cast<int>(kept);

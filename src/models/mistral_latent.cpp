@@ -1,7 +1,7 @@
-// Mistral Large 3 and Mistral Small 4: DeepSeek's form with another router (softmax over all experts, the chosen
-// renormalised, no groups) and Mistral's attention temperature. YaRN's magnitude multiplies the scores only where
-// params.json says apply_scale (absent: true) or config.json gives mscale_all_dim, as DeepSeek's does.
-// Sources: the published params.json; vLLM's reading of it; transformers' Mistral4 configuration.
+// Mistral Large 3 and Mistral Small 4: DeepSeek's form with another router (softmax over all experts, the
+// chosen renormalised, no groups) and Mistral's attention temperature. YaRN's magnitude multiplies the scores
+// only where params.json says apply_scale (absent: true) or config.json gives mscale_all_dim, as DeepSeek's
+// does. Sources: the published params.json; vLLM's reading of it; transformers' Mistral4 configuration.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -15,13 +15,36 @@ namespace {
 
 using files::Dialect;
 
-constexpr std::array<std::string_view, 30> kUnderstood = {
-    "hidden_act",       "rope_theta",        "rope_scaling",      "rope_parameters",    "rope_interleave",
-    "qk_rope_head_dim", "qk_nope_head_dim",  "qk_head_dim",       "v_head_dim",         "n_routed_experts",
-    "num_local_experts", "n_shared_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob",
-    "routed_scaling_factor", "first_k_dense_replace", "attention_bias", "quantization_config", "quantization",
-    "norm_eps",         "n_heads",           "n_kv_heads",        "llama_4_scaling",    "moe",
-    "tie_word_embeddings", "scoring_func",   "topk_method",       "tied_embeddings",    "sliding_window"};
+constexpr std::array<std::string_view, 30> kUnderstood = {"hidden_act",
+                                                          "rope_theta",
+                                                          "rope_scaling",
+                                                          "rope_parameters",
+                                                          "rope_interleave",
+                                                          "qk_rope_head_dim",
+                                                          "qk_nope_head_dim",
+                                                          "qk_head_dim",
+                                                          "v_head_dim",
+                                                          "n_routed_experts",
+                                                          "num_local_experts",
+                                                          "n_shared_experts",
+                                                          "num_experts_per_tok",
+                                                          "moe_intermediate_size",
+                                                          "norm_topk_prob",
+                                                          "routed_scaling_factor",
+                                                          "first_k_dense_replace",
+                                                          "attention_bias",
+                                                          "quantization_config",
+                                                          "quantization",
+                                                          "norm_eps",
+                                                          "n_heads",
+                                                          "n_kv_heads",
+                                                          "llama_4_scaling",
+                                                          "moe",
+                                                          "tie_word_embeddings",
+                                                          "scoring_func",
+                                                          "topk_method",
+                                                          "tied_embeddings",
+                                                          "sliding_window"};
 
 const LatentExpertKeys kExpertKeys{
     .experts = {.count = {"expert_count", "n_routed_experts", "moe.num_experts"},
@@ -40,16 +63,19 @@ Error not_supported(const ConfigReader& config, const std::string& setting, std:
 
 // params.json's "moe": what is read as sizes, and what must have the value of the published models.
 Status check_moe_object(const ConfigReader& config) {
-  constexpr std::array<std::string_view, 6> kRead = {"num_experts", "num_experts_per_tok", "expert_hidden_dim",
-                                                     "first_k_dense_replace", "num_shared_experts", "routed_scale"};
-  constexpr std::array<std::string_view, 5> kOne = {"route_every_n", "num_expert_groups", "num_expert_groups_per_tok",
-                                                    "expert_parallel", "expert_model_parallel"};
+  constexpr std::array<std::string_view, 6> kRead = {"num_experts",        "num_experts_per_tok",
+                                                     "expert_hidden_dim",  "first_k_dense_replace",
+                                                     "num_shared_experts", "routed_scale"};
+  constexpr std::array<std::string_view, 5> kOne = {"route_every_n", "num_expert_groups",
+                                                    "num_expert_groups_per_tok", "expert_parallel",
+                                                    "expert_model_parallel"};
   for (const auto& [key, value] : *TRY(config.fields().object("moe"))) {
     const std::string_view word(key.data(), key.size());
     if (std::find(kRead.begin(), kRead.end(), word) != kRead.end()) continue;
     const bool known = std::find(kOne.begin(), kOne.end(), word) != kOne.end();
     const bool placement = word.ends_with("_parallel");  // of a cluster
-    if (!known || (!placement && value != 1)) return not_supported(config, "moe." + std::string(word), known ? "1" : "");
+    if (!known || (!placement && value != 1))
+      return not_supported(config, "moe." + std::string(word), known ? "1" : "");
   }
   return {};
 }
@@ -63,7 +89,8 @@ Status check_hugging_face(const ConfigReader& config) {
     return not_supported(config, "n_group", "1");
   }
   if (!TRY(fields.boolean_or("norm_topk_prob", true))) return not_supported(config, "norm_topk_prob", "true");
-  if (!TRY(fields.boolean_or("rope_interleave", true))) return not_supported(config, "rope_interleave", "true");
+  if (!TRY(fields.boolean_or("rope_interleave", true)))
+    return not_supported(config, "rope_interleave", "true");
   return {};
 }
 

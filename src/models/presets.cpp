@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/rng.h"
-#include "nn/names.h"
+#include "models/preset_tensors.h"
 
 namespace maestrale::models {
 namespace {
@@ -25,11 +25,26 @@ struct Preset {
 
 constexpr std::array kPresets = {
 #define PRESET(...) Preset{__VA_ARGS__},
+#define SETTINGS(name, settings)
 #include "models/presets.def"
+#undef SETTINGS
 #undef PRESET
 };
 
-json::object config_of(const Preset& preset) {
+// Further settings of config.json, for those that have some.
+struct Settings {
+  std::string_view name, settings;
+};
+
+constexpr std::array kSettings = {
+#define PRESET(...)
+#define SETTINGS(name, settings) Settings{name, settings},
+#include "models/presets.def"
+#undef SETTINGS
+#undef PRESET
+};
+
+Result<json::object> config_of(const Preset& preset) {
   json::object config;
   config["architectures"] = json::array{json::string(preset.architecture)};
   config["num_hidden_layers"] = preset.layers;
@@ -43,82 +58,14 @@ json::object config_of(const Preset& preset) {
   config["max_position_embeddings"] = preset.context;
   config["rms_norm_eps"] = 1e-5;
   config["tie_word_embeddings"] = preset.tied;
+  for (const Settings& row : kSettings) {
+    if (row.name != preset.name) continue;
+    for (const auto& [key, value] : TRY(parse_json(row.settings, std::string(row.name))).as_object()) {
+      config[key] = value;
+    }
+  }
   return config;
 }
-
-// A format is one type for all matrices, or a published mix: the head and half of attn_v and ffn_down better.
-struct Mix {
-  DType base{}, better{};
-};
-
-Result<Mix> mix_named(std::string_view name) {
-  if (name == "q4_k_m") return Mix{DType::kQ4_K, DType::kQ6_K};
-  if (name == "q5_k_m") return Mix{DType::kQ5_K, DType::kQ6_K};
-  const std::optional<DType> dtype = dtype_from_name(name);
-  if (dtype && (traits(*dtype).quantise != nullptr || *dtype == DType::kF32)) return Mix{*dtype, *dtype};
-  return Error{.kind = ErrorKind::kUsage,
-               .what = "format '" + std::string(name) + "' is not one that presets can be filled in",
-               .expected = "a type that maestrale quantize writes, q4_k_m or q5_k_m"};
-}
-
-bool is_upgraded(const std::string& canonical, std::int64_t layer, std::int64_t layers) {
-  if (canonical == "output") return true;
-  if (!canonical.ends_with("attn_v") && !canonical.ends_with("ffn_down")) return false;
-  return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
-}
-
-class Synthesis {
- public:
-  Synthesis(const Preset& preset, Mix mix) : preset_(preset), mix_(mix) {}
-
-  Status matrix(const std::string& canonical, std::int64_t layer, std::int64_t rows, std::int64_t columns) {
-    DType dtype = is_upgraded(canonical, layer, preset_.layers) ? mix_.better : mix_.base;
-    if (columns % traits(dtype).block_elements != 0) dtype = DType::kQ8_0;
-    return add(canonical, "weight", dtype, {rows, columns});
-  }
-  Status vector(const std::string& canonical, std::int64_t n, const char* suffix = "weight") {
-    return add(canonical, suffix, DType::kF32, {n});
-  }
-  Status layer(std::int64_t index) {
-    const std::string prefix = "blk." + std::to_string(index) + ".";
-    const std::int64_t q = preset_.heads * preset_.head_size;
-    const std::int64_t kv = preset_.kv_heads * preset_.head_size;
-    TRY(vector(prefix + "attn_norm", preset_.hidden));
-    TRY(matrix(prefix + "attn_q", index, q, preset_.hidden));
-    TRY(matrix(prefix + "attn_k", index, kv, preset_.hidden));
-    TRY(matrix(prefix + "attn_v", index, kv, preset_.hidden));
-    TRY(matrix(prefix + "attn_output", index, preset_.hidden, q));
-    if (preset_.architecture == "Qwen2ForCausalLM") {
-      TRY(vector(prefix + "attn_q", q, "bias"));
-      TRY(vector(prefix + "attn_k", kv, "bias"));
-      TRY(vector(prefix + "attn_v", kv, "bias"));
-    }
-    if (preset_.architecture == "Qwen3ForCausalLM") {
-      TRY(vector(prefix + "attn_q_norm", preset_.head_size));
-      TRY(vector(prefix + "attn_k_norm", preset_.head_size));
-    }
-    TRY(vector(prefix + "ffn_norm", preset_.hidden));
-    TRY(matrix(prefix + "ffn_gate", index, preset_.ffn, preset_.hidden));
-    TRY(matrix(prefix + "ffn_up", index, preset_.ffn, preset_.hidden));
-    return matrix(prefix + "ffn_down", index, preset_.hidden, preset_.ffn);
-  }
-  std::vector<TensorView> tensors;
-
- private:
-  Status add(const std::string& canonical, const char* suffix, DType dtype, std::vector<std::int64_t> shape) {
-    TensorView tensor{
-        .name = nn::published_names(files::Dialect::kHuggingFace, "model.", canonical, suffix).back(),
-        .dtype = dtype,
-        .shape = std::move(shape),
-        .data = {}};
-    const std::size_t bytes = TRY(storage_bytes(dtype, tensor.elements()));
-    tensor.data = {static_cast<const std::byte*>(nullptr), bytes};
-    tensors.push_back(std::move(tensor));
-    return {};
-  }
-  const Preset& preset_;
-  Mix mix_;
-};
 
 // A stretch of gaussian weights of a trained model's size, in `dtype`.
 std::vector<std::byte> sample_blocks(DType dtype) {
@@ -178,16 +125,11 @@ Result<files::Checkpoint> preset_checkpoint(std::string_view name, std::string_v
     for (const Preset& known : kPresets) names += (names.empty() ? "" : ", ") + std::string(known.name);
     return Error{.kind = ErrorKind::kUsage, .what = "no preset '" + std::string(name) + "'", .expected = names};
   }
-  Synthesis synthesis(*preset, TRY(mix_named(format)));
-  TRY(synthesis.matrix("token_embd", 0, preset->vocabulary, preset->hidden));
-  for (std::int64_t layer = 0; layer < preset->layers; ++layer) TRY(synthesis.layer(layer));
-  TRY(synthesis.vector("output_norm", preset->hidden));
-  if (!preset->tied) TRY(synthesis.matrix("output", 0, preset->vocabulary, preset->hidden));
   files::Checkpoint checkpoint;
   checkpoint.dialect = files::Dialect::kHuggingFace;
   checkpoint.path = "preset " + std::string(name);
-  checkpoint.metadata = config_of(*preset);
-  checkpoint.tensors = std::move(synthesis.tensors);
+  checkpoint.metadata = TRY(config_of(*preset));
+  checkpoint.tensors = TRY(preset_tensors(checkpoint.metadata, format));
   checkpoint.tokenizer_problem = "a preset has no tokenizer";
   if (with_data) TRY(fill(checkpoint));
   checkpoint.index_tensors();

@@ -8,13 +8,15 @@
 namespace maestrale::models {
 namespace {
 
-std::int64_t parameters(const char* name) {
+ModelInfo info_of(const char* name) {
   const auto ops = std::move(ops::make_cpu_ops("ref", 1)).value();
   const files::Checkpoint checkpoint = std::move(preset_checkpoint(name, "q4_0", false)).value();
   const Result<LoadPlan> plan = plan_model(checkpoint, *ops);
   EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().render());
-  return plan.ok() ? plan.value().info.parameters_total : 0;
+  return plan.ok() ? plan.value().info : ModelInfo();
 }
+
+std::int64_t parameters(const char* name) { return info_of(name).parameters_total; }
 
 // Published sizes, in billions (docs/models.md).
 TEST(Presets, HaveThePublishedNumberOfParameters) {
@@ -26,6 +28,31 @@ TEST(Presets, HaveThePublishedNumberOfParameters) {
   EXPECT_NEAR(static_cast<double>(parameters("llama-3.2-1b")) / 1e9, 1.236, 0.0006);
   EXPECT_NEAR(static_cast<double>(parameters("llama-3.1-405b")) / 1e9, 405.85, 0.006);
   EXPECT_NEAR(static_cast<double>(parameters("ministral-3-3b")) / 1e9, 3.429, 0.0006);
+}
+
+TEST(Presets, OfMixturesAndRecurrentModelsToo) {
+  EXPECT_NEAR(static_cast<double>(parameters("deepseek-v2-lite")) / 1e9, 15.71, 0.006);
+  EXPECT_NEAR(static_cast<double>(parameters("deepseek-v2")) / 1e9, 235.74, 0.006);
+  EXPECT_NEAR(static_cast<double>(parameters("deepseek-r1")) / 1e9, 671.03, 0.006);
+  EXPECT_NEAR(static_cast<double>(parameters("mistral-large-3")) / 1e9, 673.4, 0.06);
+  EXPECT_NEAR(static_cast<double>(parameters("mistral-small-4")) / 1e9, 118.97, 0.006);
+  EXPECT_NEAR(static_cast<double>(parameters("mamba-codestral")) / 1e9, 7.2854, 0.0001);
+  EXPECT_NEAR(static_cast<double>(parameters("gemma-2-2b")) / 1e9, 2.614, 0.0006);
+  EXPECT_NEAR(static_cast<double>(parameters("gemma-2-27b")) / 1e9, 27.23, 0.006);
+  EXPECT_NEAR(static_cast<double>(parameters("gemma-3-27b")) / 1e9, 27.01, 0.006);
+  EXPECT_NEAR(static_cast<double>(parameters("helium-1")) / 1e9, 2.173, 0.0006);
+  EXPECT_NEAR(static_cast<double>(info_of("deepseek-r1").parameters_active) / 1e9, 37.6, 0.06);
+  EXPECT_NEAR(static_cast<double>(info_of("deepseek-v2").parameters_active) / 1e9, 21.4, 0.06);
+  EXPECT_NEAR(static_cast<double>(info_of("deepseek-v2-lite").parameters_active) / 1e9, 2.66, 0.006);
+  EXPECT_NEAR(static_cast<double>(info_of("mistral-large-3").parameters_active) / 1e9, 40.0, 0.06);
+}
+
+// 671 billion parameters are described from shapes alone, and a row of the cache is the compressed one.
+TEST(Presets, DeepSeekKeepsCompressedRows) {
+  const auto ops = std::move(ops::make_cpu_ops("ref", 1)).value();
+  const files::Checkpoint checkpoint = std::move(preset_checkpoint("deepseek-r1", "q4_k_m", false)).value();
+  const LoadPlan plan = std::move(plan_model(checkpoint, *ops)).value();
+  EXPECT_EQ(plan.kv.page_bytes(), 61U * 1152U * 64U);
 }
 
 TEST(Presets, AreAllPlannable) {

@@ -1,0 +1,192 @@
+#include "models/preset_tensors.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "nn/names.h"
+#include "tensor/dtype.h"
+
+namespace maestrale::models {
+namespace {
+
+// A format is one type for all matrices, or a published mix: the head and half of attn_v and ffn_down better.
+// Rows that do not divide into its blocks take the type that llama.cpp falls back to.
+struct Mix {
+  DType base{}, better{}, base_fallback = DType::kQ8_0;
+};
+
+Result<Mix> mix_named(std::string_view name) {
+  if (name == "q4_k_m") return Mix{DType::kQ4_K, DType::kQ6_K, DType::kQ5_0};
+  if (name == "q5_k_m") return Mix{DType::kQ5_K, DType::kQ6_K, DType::kQ5_1};
+  const std::optional<DType> dtype = dtype_from_name(name);
+  if (dtype && (traits(*dtype).quantise != nullptr || *dtype == DType::kF32)) return Mix{*dtype, *dtype};
+  return Error{.kind = ErrorKind::kUsage,
+               .what = "format '" + std::string(name) + "' is not one that presets can be filled in",
+               .expected = "a type that maestrale quantize writes, q4_k_m or q5_k_m"};
+}
+
+bool is_upgraded(const std::string& canonical, std::int64_t layer, std::int64_t layers) {
+  if (canonical == "output") return true;
+  if (!canonical.ends_with("attn_v") && canonical.find(".ffn_down") == canonical.npos) return false;
+  return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
+}
+
+class Synthesis {
+ public:
+  Synthesis(const json::object& config, Mix mix)
+      : config_(config), mix_(mix), layers_(number("num_hidden_layers")), hidden_(number("hidden_size")) {
+    architecture_ = config.at("architectures").as_array().front().as_string();
+  }
+
+  Status run() {
+    const std::int64_t vocabulary = number("vocab_size");
+    TRY(matrix("token_embd", 0, vocabulary, hidden_));
+    for (std::int64_t layer = 0; layer < layers_; ++layer) {
+      const std::string prefix = "blk." + std::to_string(layer) + ".";
+      TRY(vector(prefix + "attn_norm", hidden_));
+      if (is("Mamba2")) {
+        TRY(mixer(prefix, layer));
+        continue;
+      }
+      TRY(has("kv_lora_rank") ? latent_attention(prefix, layer) : attention(prefix, layer));
+      TRY(vector(prefix + "ffn_norm", hidden_));
+      const bool experts = has("n_routed_experts") && layer >= number("first_k_dense_replace");
+      TRY(experts ? mixture(prefix, layer) : mlp(prefix, "", layer, number("intermediate_size")));
+      if (has_post_norms()) {
+        TRY(vector(prefix + "post_attention_norm", hidden_));
+        TRY(vector(prefix + "post_ffw_norm", hidden_));
+      }
+    }
+    TRY(vector("output_norm", hidden_));
+    if (!config_.at("tie_word_embeddings").as_bool()) TRY(matrix("output", 0, vocabulary, hidden_));
+    return {};
+  }
+  std::vector<TensorView> tensors;
+
+ private:
+  bool has(std::string_view key) const { return config_.contains(key) && !config_.at(key).is_null(); }
+  std::int64_t number(std::string_view key) const {
+    return has(key) ? config_.at(key).to_number<std::int64_t>() : 0;
+  }
+  bool is(std::string_view family) const { return architecture_.starts_with(family); }
+  bool has_post_norms() const { return is("Gemma2") || is("Gemma3"); }
+
+  Status attention(const std::string& prefix, std::int64_t layer) {
+    const std::int64_t q = number("num_attention_heads") * number("head_dim");
+    const std::int64_t kv = number("num_key_value_heads") * number("head_dim");
+    TRY(matrix(prefix + "attn_q", layer, q, hidden_));
+    TRY(matrix(prefix + "attn_k", layer, kv, hidden_));
+    TRY(matrix(prefix + "attn_v", layer, kv, hidden_));
+    TRY(matrix(prefix + "attn_output", layer, hidden_, q));
+    if (is("Qwen2")) {
+      TRY(vector(prefix + "attn_q", q, "bias"));
+      TRY(vector(prefix + "attn_k", kv, "bias"));
+      TRY(vector(prefix + "attn_v", kv, "bias"));
+    }
+    if (!is("Qwen3") && !is("Gemma3")) return {};
+    TRY(vector(prefix + "attn_q_norm", number("head_dim")));
+    return vector(prefix + "attn_k_norm", number("head_dim"));
+  }
+
+  Status latent_attention(const std::string& prefix, std::int64_t layer) {
+    const std::int64_t heads = number("num_attention_heads");
+    const std::int64_t rank = number("q_lora_rank"), latent = number("kv_lora_rank");
+    const std::int64_t plain = number("qk_nope_head_dim"), rotated = number("qk_rope_head_dim");
+    const std::int64_t value = number("v_head_dim");
+    if (rank > 0) {
+      TRY(matrix(prefix + "attn_q_a", layer, rank, hidden_));
+      TRY(vector(prefix + "attn_q_a_norm", rank));
+    }
+    TRY(matrix(prefix + (rank > 0 ? "attn_q_b" : "attn_q"), layer, heads * (plain + rotated),
+               rank > 0 ? rank : hidden_));
+    TRY(matrix(prefix + "attn_kv_a_mqa", layer, latent + rotated, hidden_));
+    TRY(vector(prefix + "attn_kv_a_norm", latent));
+    TRY(matrix(prefix + "attn_kv_b", layer, heads * (plain + value), latent));
+    TRY(matrix(prefix + "attn_output", layer, hidden_, heads * value));
+    if (!has("index_topk")) return {};
+    const std::int64_t index_size = number("index_head_dim");
+    TRY(matrix(prefix + "indexer.attn_q_b", layer, number("index_n_heads") * index_size, rank));
+    TRY(matrix(prefix + "indexer.attn_k", layer, index_size, hidden_));
+    TRY(matrix(prefix + "indexer.proj", layer, number("index_n_heads"), hidden_));
+    TRY(vector(prefix + "indexer.k_norm", index_size));
+    return vector(prefix + "indexer.k_norm", index_size, "bias");
+  }
+
+  Status mlp(const std::string& prefix, const std::string& suffix, std::int64_t layer, std::int64_t ffn) {
+    TRY(matrix(prefix + "ffn_gate" + suffix, layer, ffn, hidden_));
+    TRY(matrix(prefix + "ffn_up" + suffix, layer, ffn, hidden_));
+    return matrix(prefix + "ffn_down" + suffix, layer, hidden_, ffn);
+  }
+
+  Status mixture(const std::string& prefix, std::int64_t layer) {
+    const std::int64_t experts = number("n_routed_experts"), ffn = number("moe_intermediate_size");
+    TRY(add(prefix + "ffn_gate_inp", "weight", DType::kF32, {experts, hidden_}));
+    if (has("topk_method") && config_.at("topk_method") == "noaux_tc")
+      TRY(vector(prefix + "exp_probs_b", experts, "bias"));
+    for (std::int64_t expert = 0; expert < experts; ++expert) {
+      TRY(mlp(prefix, "." + std::to_string(expert), layer, ffn));
+    }
+    return number("n_shared_experts") == 0 ? Status()
+                                           : mlp(prefix, "_shexp", layer, number("n_shared_experts") * ffn);
+  }
+
+  Status mixer(const std::string& prefix, std::int64_t layer) {
+    const std::int64_t heads = number("num_heads"), inner = heads * number("head_dim");
+    const std::int64_t channels = inner + 2 * number("n_groups") * number("state_size");
+    TRY(matrix(prefix + "ssm_in", layer, inner + channels + heads, hidden_));
+    TRY(add(prefix + "ssm_conv1d", "weight", DType::kF32, {channels, 1, number("conv_kernel")}));
+    TRY(vector(prefix + "ssm_conv1d", channels, "bias"));
+    TRY(vector(prefix + "ssm_dt", heads, "bias"));
+    TRY(vector(prefix + "ssm_a", heads, ""));
+    TRY(vector(prefix + "ssm_d", heads, ""));
+    TRY(vector(prefix + "ssm_norm", inner));
+    return matrix(prefix + "ssm_out", layer, hidden_, inner);
+  }
+
+  Status matrix(const std::string& canonical, std::int64_t layer, std::int64_t rows, std::int64_t columns) {
+    const bool upgraded = is_upgraded(canonical, layer, layers_);
+    DType dtype = upgraded ? mix_.better : mix_.base;
+    if (columns % traits(dtype).block_elements != 0) dtype = upgraded ? DType::kQ8_0 : mix_.base_fallback;
+    return add(canonical, "weight", dtype, {rows, columns});
+  }
+
+  Status vector(const std::string& canonical, std::int64_t n, const char* suffix = "weight") {
+    return add(canonical, suffix, DType::kF32, {n});
+  }
+
+  // Of several names the common one comes last, and before it that of Mamba, and Gemma's of the norm between.
+  std::string published(const std::string& canonical, const char* suffix) const {
+    const char* prefix = is("Mamba2") ? "backbone." : "model.";
+    const std::vector<std::string> names =
+        nn::published_names(files::Dialect::kHuggingFace, prefix, canonical, suffix);
+    const bool before_last = is("Mamba2") || (has_post_norms() && canonical.ends_with(".ffn_norm"));
+    return names[names.size() - (before_last && names.size() > 1 ? 2 : 1)];
+  }
+
+  Status add(const std::string& canonical, const char* suffix, DType dtype, std::vector<std::int64_t> shape) {
+    TensorView tensor{
+        .name = published(canonical, suffix), .dtype = dtype, .shape = std::move(shape), .data = {}};
+    const std::size_t bytes = TRY(storage_bytes(dtype, tensor.elements()));
+    tensor.data = {static_cast<const std::byte*>(nullptr), bytes};
+    tensors.push_back(std::move(tensor));
+    return {};
+  }
+
+  const json::object& config_;
+  Mix mix_;
+  std::int64_t layers_ = 0, hidden_ = 0;
+  std::string_view architecture_;
+};
+
+}  // namespace
+
+Result<std::vector<TensorView>> preset_tensors(const json::object& config, std::string_view format) {
+  Synthesis synthesis(config, TRY(mix_named(format)));
+  TRY(synthesis.run());
+  return std::move(synthesis.tensors);
+}
+
+}  // namespace maestrale::models
