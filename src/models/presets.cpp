@@ -60,9 +60,8 @@ Result<json::object> config_of(const Preset& preset) {
   config["tie_word_embeddings"] = preset.tied;
   for (const Settings& row : kSettings) {
     if (row.name != preset.name) continue;
-    for (const auto& [key, value] : TRY(parse_json(row.settings, std::string(row.name))).as_object()) {
-      config[key] = value;
-    }
+    const json::value settings = TRY(parse_json(row.settings, std::string(row.name)));
+    for (const auto& [key, value] : settings.as_object()) config[key] = value;
   }
   return config;
 }
