@@ -47,13 +47,27 @@ Status check_options(const LoadOptions& options) {
   return {};
 }
 
-ops::Arithmetic arithmetic(const LoadOptions& options) {
-  return options.float_arithmetic ? ops::Arithmetic::kFloat : ops::Arithmetic::kQuantised;
+Result<std::unique_ptr<ops::Ops>> make_ops(const LoadOptions& options) {
+  return ops::make_cpu_ops(options.isa, options.threads == 0 ? available_cores() : options.threads,
+                           options.float_arithmetic ? ops::Arithmetic::kFloat : ops::Arithmetic::kQuantised);
 }
 
 std::int64_t context_for(const models::ModelInfo& info, const LoadOptions& options) {
   if (options.context > 0) return options.context;
   return info.max_context > 0 ? std::min(info.max_context, kDefaultContext) : kDefaultContext;
+}
+
+// A GGUF file's own list of tokens has a row in the table for each. Folders are different: their tokenizers
+// may know tokens that the model never had, and such an id is refused where it is used.
+Status check_vocabulary(const files::Checkpoint& checkpoint, const models::ModelInfo& info) {
+  if (checkpoint.dialect != files::Dialect::kGguf || checkpoint.tokenizer == nullptr) return {};
+  const auto tokens = static_cast<std::int64_t>(checkpoint.tokenizer->size());
+  if (tokens <= info.vocabulary) return {};
+  return Error{.what = "the vocabulary has more tokens than the embedding table has rows",
+               .where = checkpoint.path.string(),
+               .expected = "at most " + std::to_string(info.vocabulary),
+               .found = std::to_string(tokens),
+               .hint = "vocabulary and weights do not belong together"};
 }
 
 // Logits of one forward: one row per sequence, or a whole chunk where all are asked for.
@@ -103,7 +117,7 @@ Engine::~Engine() = default;
 
 Result<MemoryPlan> plan_memory(const files::Checkpoint& checkpoint, const LoadOptions& options) {
   TRY(check_options(options));
-  const auto ops = TRY(ops::make_cpu_ops(options.isa, 1, arithmetic(options)));
+  const auto ops = TRY(make_ops(options));
   return make_plan(TRY(models::plan_model(checkpoint, *ops)), checkpoint, *ops, options);
 }
 
@@ -114,9 +128,9 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   State& state = *engine->state_;
   state.checkpoint = std::move(checkpoint);
   state.options = options;
-  state.ops = TRY(ops::make_cpu_ops(options.isa, options.threads == 0 ? available_cores() : options.threads,
-                                    arithmetic(options)));
+  state.ops = TRY(make_ops(options));
   const models::LoadPlan load = TRY(models::plan_model(state.checkpoint, *state.ops));
+  TRY(check_vocabulary(state.checkpoint, load.info));
   state.plan = make_plan(load, state.checkpoint, *state.ops, options);
   TRY(state.plan.check(options.memory_budget == 0 ? available_memory() : options.memory_budget));
   TRY(state.ops->reserve_weights(load.weight_bytes));
@@ -128,6 +142,7 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   state.cache = TRY(ops::KvCache::create(kv, ops::KvShape::pages_for(state.plan.context) * options.sequences,
                                          options.sequences));
   state.workspace = TRY(HugeBuffer::allocate(state.model->workspace_bytes(options.batch_rows)));
+  TRY(state.workspace.populate());
   state.logits.resize(static_cast<std::size_t>(load.info.vocabulary));
   if (options.progress) options.progress(1.0);
   state.load_seconds = seconds_since(start);
