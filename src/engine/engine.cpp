@@ -93,6 +93,7 @@ MemoryPlan make_plan(const models::LoadPlan& load, const files::Checkpoint& chec
                    ops.scratch_bytes(options.batch_rows, load.widest_input) + logit_bytes(load.info, options);
   const std::int64_t entries = checkpoint.tokenizer == nullptr ? 0 : checkpoint.tokenizer->size();
   plan.base = kProgramBytes + static_cast<std::uint64_t>(entries) * kTokenizerBytesPerEntry;
+  for (const HugeBuffer& buffer : checkpoint.buffers) plan.base += buffer.size();
   return plan;
 }
 
@@ -136,7 +137,10 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   TRY(state.ops->reserve_weights(load.weight_bytes));
   TRY(state.ops->reserve_scratch(options.batch_rows, load.widest_input));
   state.model = TRY(models::load_model(state.checkpoint, *state.ops, options.progress));
-  for (const MappedFile& file : state.checkpoint.mappings) TRY(file.check_unchanged());
+  for (const MappedFile& file : state.checkpoint.mappings) {
+    TRY(file.check_unchanged());
+    file.release(file.bytes());  // what packing left behind; rows of the embedding table come back one by one
+  }
   ops::KvShape kv = load.kv;
   kv.type = options.kv_type;
   state.cache = TRY(ops::KvCache::create(kv, ops::KvShape::pages_for(state.plan.context) * options.sequences,

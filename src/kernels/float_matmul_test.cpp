@@ -79,7 +79,7 @@ std::vector<float> product(const KernelTable& table, const Weights& weights, con
   const int stride = weights.rows + 1;
   std::vector<float> out(static_cast<std::size_t>(count * stride), kUntouched);
   table.matmul_float(weights.layout, weights.panels.data(), (weights.rows + 15) / 16, weights.columns,
-                     x.data(), count, out.data(), stride, weights.rows);
+                     x.data(), count, {.out = out.data(), .stride = stride, .row_limit = weights.rows});
   return out;
 }
 
@@ -144,7 +144,7 @@ TEST(FloatMatmul, EveryCodeIsItsValue) {
           codes[lane] = static_cast<std::uint16_t>(first + lane);
         const float one = 1;
         float out[16];
-        table->matmul_float(layout, panel.data(), 1, 1, &one, 1, out, 16, 16);
+        table->matmul_float(layout, panel.data(), 1, 1, &one, 1, {.out = out, .stride = 16, .row_limit = 16});
         for (std::uint32_t lane = 0; lane < 16; ++lane) {
           const auto code = static_cast<std::uint16_t>(first + lane);
           const float value = kind == FloatKind::kF16 ? f16_to_f32(code) : bf16_to_f32(code);
