@@ -47,7 +47,7 @@ class Gguf(Files):
 
     def test_truncated_anywhere(self):
         whole = tiny.gguf()
-        cuts = list(range(0, 40)) + [len(whole) * i // 60 for i in range(1, 60)] + [len(whole) - 1]
+        cuts = [0, 1, 4, 7, 8, 15, 23, 24, 31, 40] + [len(whole) * i // 20 for i in range(1, 20)] + [len(whole) - 1]
         for cut in cuts:
             with self.subTest(cut=cut):
                 self.check_failure(self.generate(self.write("model.gguf", whole[:cut])), 1, "model.gguf")
@@ -56,7 +56,7 @@ class Gguf(Files):
         whole = tiny.gguf()
         noise = random.Random(5)
         header = whole.index(b"blk.0.attn_norm")
-        for i in range(150):
+        for i in range(50):
             at = noise.randrange(header + 600) if i % 3 else noise.randrange(200)
             flipped = bytearray(whole)
             flipped[at] ^= 1 << noise.randrange(8)
@@ -185,7 +185,7 @@ class HuggingFace(Files):
 
     def test_headers(self):
         whole = tiny.safetensors()
-        for cut in list(range(1, 20)) + [len(whole) * i // 20 for i in range(1, 20)] + [len(whole) - 1]:
+        for cut in [1, 7, 8, 9, 20] + [len(whole) * i // 8 for i in range(1, 8)] + [len(whole) - 1]:
             self.refuse("model.safetensors", weights_file=whole[:cut])
         for length in (0, 1 << 30, 1 << 63, (1 << 64) - 1, 7):
             self.refuse("model.safetensors", weights_file=tiny.safetensors(length=length))
