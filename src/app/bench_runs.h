@@ -44,9 +44,17 @@ struct BenchReport {
   std::string to_text() const;
 };
 
+// What this machine's cores and memory can do, to compare a model's speed with.
+struct MachineLimits {
+  double peak_int8_gops = 0, read_gbps = 0;
+};
+
+// Takes up to 1 GB while it measures; the peak of the process's memory counts from its end on.
+Result<MachineLimits> measure_machine(int threads);
+
 // Of several repetitions the fastest counts. Operations are two for each weight of the layers' matrices and
 // token; bytes are the weights once for each step and the cached keys and values of every sequence.
-Result<BenchReport> run_bench(engine::Engine& engine, const BenchPlan& plan,
+Result<BenchReport> run_bench(engine::Engine& engine, const BenchPlan& plan, const MachineLimits& limits,
                               const std::function<void(double)>& progress);
 
 }  // namespace maestrale::app

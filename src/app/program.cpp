@@ -1,9 +1,12 @@
 #include "app/program.h"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <exception>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "app/commands/commands.h"
@@ -54,9 +57,18 @@ int run_command(CLI::App& root, int argc, char** argv) {
   return kUsage;
 }
 
+// Weights are read from mapped files: one that was cut short under our hands is noticed by this signal alone.
+extern "C" void on_bus_error(int) {
+  constexpr std::string_view kMessage = "maestrale: a model file changed or could not be read while it was in use\n";
+  const ssize_t ignored = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  (void)ignored;
+  ::_exit(kFailed);
+}
+
 }  // namespace
 
 int run_program(int argc, char** argv) {
+  std::signal(SIGBUS, on_bus_error);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of the write
   CLI::App root("Maestrale runs open language models on your own machine.", "maestrale");
   root.set_version_flag("--version", kVersion);

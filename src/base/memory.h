@@ -18,6 +18,10 @@ class HugeBuffer {
   HugeBuffer& operator=(HugeBuffer&& other) noexcept;
   ~HugeBuffer();
 
+  // Takes all pages now, so that neither a lack of memory nor its cost comes later. kResource where they are
+  // not there.
+  Status populate() const;
+
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
 

@@ -27,10 +27,10 @@ struct LoadOptions {
   ops::KvType kv_type = ops::KvType::kF16;
   std::int64_t batch_rows = 512;    // rows of one forward at most (the prefill chunk)
   std::uint64_t memory_budget = 0;  // bytes; 0: what is free now
-  std::string isa;                  // "ref", "avx2", "avx512"; empty: MAESTRALE_ISA or the best
+  std::string isa = {};             // "ref", "avx2", "avx512"; empty: MAESTRALE_ISA or the best
   bool float_arithmetic =
       false;  // quantised weights expanded to f32: for comparing with the arithmetic of others
-  models::Progress progress;  // called with 0…1 while loading
+  models::Progress progress = {};  // called with 0…1 while loading
 };
 constexpr std::int64_t kDefaultContext = 4096;
 

@@ -26,6 +26,15 @@ std::vector<float> values(const TensorView& tensor) {
   return out;
 }
 
+// By its place in the model: folders differ in what they put before "model.".
+const TensorView* counterpart(const Checkpoint& in, const Checkpoint& of, const TensorView& tensor) {
+  const auto canonical = canonical_tensor_name(of.dialect, tensor.name);
+  for (const TensorView& candidate : in.tensors) {
+    if (canonical && canonical_tensor_name(in.dialect, candidate.name) == canonical) return &candidate;
+  }
+  return in.find(tensor.name);
+}
+
 // Both files hold the same tensors with the same numbers.
 void expect_same_numbers(const fs::path& ours, const fs::path& theirs) {
   const auto a = open_checkpoint(ours, kWeightsOnly), b = open_checkpoint(theirs, kWeightsOnly);
@@ -33,7 +42,7 @@ void expect_same_numbers(const fs::path& ours, const fs::path& theirs) {
   ASSERT_TRUE(b.ok()) << b.error().render();
   EXPECT_EQ(a->tensors.size(), b->tensors.size()) << ours;
   for (const TensorView& expected : b->tensors) {
-    const TensorView* found = a->find(expected.name);
+    const TensorView* found = counterpart(*a, *b, expected);
     ASSERT_NE(found, nullptr) << expected.name;
     EXPECT_EQ(found->shape, expected.shape) << expected.name;
     if (expected.name == "rope_freqs.weight") {

@@ -210,7 +210,7 @@ Result<ModelFacts> facts_from_llama2c(const json::object& object, const std::str
   facts.feed_forward = TRY(header.integer("hidden_dim"));
   facts.heads = TRY(header.integer("n_heads"));
   facts.kv_heads = TRY(header.integer("n_kv_heads"));
-  facts.head_size = facts.embedding / facts.heads;
+  facts.head_size = facts.embedding / std::max<std::int64_t>(facts.heads, 1);
   facts.context = TRY(header.integer("seq_len"));
   facts.vocabulary = TRY(header.integer("vocab_size"));
   facts.tied = TRY(header.boolean_or("shared_classifier", true));

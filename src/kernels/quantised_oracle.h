@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tensor/dtype.h"
@@ -105,8 +106,8 @@ struct Format {
   std::function<float(Bytes, int)> scale = {};  // with dequantise
 };
 
-inline std::vector<Format> formats() {
-  const auto f = [](int x) { return static_cast<float>(x); };
+// Types whose codes can be written down column by column.
+inline std::vector<Format> code_formats() {
   return {
       {"q4_0",
        1,
@@ -162,6 +163,31 @@ inline std::vector<Format> formats() {
          return Weight{kE2M1[nibble(p + 1, i)], std::ldexp(1.0f, p[0] - 128), 0};
        }},
       {"nvfp4", 2, {}, nvfp4},
+      {"tq2_0",
+       2,
+       {64},
+       [](Bytes p, int i) {
+         return Weight{field2(p, i) - 1, half_at(p + 64), 0};
+       }},
+      {"q1_0",
+       2,
+       {0},
+       [](Bytes p, int i) {
+         return Weight{2 * bit(p + 2, i) - 1, half_at(p), 0};
+       }},
+      {"q2_0",
+       2,
+       {0},
+       [](Bytes p, int i) {
+         return Weight{((p[2 + i / 4] >> (2 * (i % 4))) & 3) - 1, half_at(p), 0};
+       }},
+  };
+}
+
+// Types whose codes come from a table: only the scale is written down here.
+inline std::vector<Format> lattice_formats() {
+  const auto f = [](int x) { return static_cast<float>(x); };
+  return {
       {"iq1_s",
        2,
        {0},
@@ -188,25 +214,13 @@ inline std::vector<Format> formats() {
          return half_at(p) * f(1 + 2 * ((p[106 + i / 64] >> (4 * (i / 32 % 2))) & 15));
        }},
       {"tq1_0", 2, {52}, nullptr, [](Bytes p, int) { return half_at(p + 52); }},
-      {"tq2_0",
-       2,
-       {64},
-       [](Bytes p, int i) {
-         return Weight{field2(p, i) - 1, half_at(p + 64), 0};
-       }},
-      {"q1_0",
-       2,
-       {0},
-       [](Bytes p, int i) {
-         return Weight{2 * bit(p + 2, i) - 1, half_at(p), 0};
-       }},
-      {"q2_0",
-       2,
-       {0},
-       [](Bytes p, int i) {
-         return Weight{((p[2 + i / 4] >> (2 * (i % 4))) & 3) - 1, half_at(p), 0};
-       }},
   };
+}
+
+inline std::vector<Format> formats() {
+  std::vector<Format> all = code_formats();
+  for (Format& format : lattice_formats()) all.push_back(std::move(format));
+  return all;
 }
 
 inline std::vector<Weight> weights(const Format& format, const FormatTraits& facts, Bytes row, int columns) {

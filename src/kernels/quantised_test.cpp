@@ -11,36 +11,10 @@
 #include "kernels/dispatch.h"
 #include "kernels/panels.h"
 #include "kernels/quantised_oracle.h"
+#include "kernels/test_support.h"
 
 namespace maestrale::kernels {
 namespace {
-
-// 64-byte aligned bytes.
-class Buffer {
- public:
-  explicit Buffer(std::size_t size) : lines_((size + 63) / 64) {}
-  std::byte* data() { return lines_.empty() ? nullptr : lines_.front().bytes; }
-  const std::byte* data() const { return lines_.empty() ? nullptr : lines_.front().bytes; }
-
- private:
-  struct alignas(64) Line {
-    std::byte bytes[64];
-  };
-  std::vector<Line> lines_;
-};
-
-struct Random {
-  std::uint64_t state = 7;
-  std::uint32_t next() {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<std::uint32_t>(state >> 33);
-  }
-  float normal_like() {  // in (-2, 2), bell shaped
-    float sum = 0;
-    for (int i = 0; i < 4; ++i) sum += static_cast<float>(next() & 0xffff) / 65536.0f - 0.5f;
-    return sum;
-  }
-};
 
 std::vector<std::uint8_t> random_rows(const oracle::Format& format, const FormatTraits& facts, int rows,
                                       int columns, Random& random) {

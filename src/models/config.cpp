@@ -14,16 +14,33 @@ using files::Dialect;
 
 // Parts of key names that tell of mathematics; anything else in a config.json is about training or serving.
 constexpr std::array<std::string_view, 18> kMathematical = {
-    "rope", "scal", "norm", "act", "bias", "window", "softcap", "cap", "moe",
-    "expert", "attn", "attention", "quant", "logit", "multipl", "head", "layer_types", "partial"};
+    "rope",   "scal", "norm",      "act",   "bias",  "window",  "softcap", "cap",         "moe",
+    "expert", "attn", "attention", "quant", "logit", "multipl", "head",    "layer_types", "partial"};
 // Settings that match the list above and still change nothing here.
-constexpr std::array<std::string_view, 24> kHarmless = {
-    "architectures",        "attention_dropout",      "attn_implementation", "_attn_implementation",
-    "max_window_layers",    "use_cache",              "classifier_activation", "attn_pdrop",
-    "embd_pdrop",           "hidden_dropout",         "pretraining_tp",      "output_attentions",
-    "output_router_logits", "router_aux_loss_coef",   "num_logits_to_keep",  "use_scan_mlp",
-    "scan_mlp_chunk_size",  "head_dim",               "num_attention_heads", "num_key_value_heads",
-    "problem_type",         "_attn_implementation_autoset", "rms_norm_eps",  "transformers_version"};
+constexpr std::array<std::string_view, 24> kHarmless = {"architectures",
+                                                        "attention_dropout",
+                                                        "attn_implementation",
+                                                        "_attn_implementation",
+                                                        "max_window_layers",
+                                                        "use_cache",
+                                                        "classifier_activation",
+                                                        "attn_pdrop",
+                                                        "embd_pdrop",
+                                                        "hidden_dropout",
+                                                        "pretraining_tp",
+                                                        "output_attentions",
+                                                        "output_router_logits",
+                                                        "router_aux_loss_coef",
+                                                        "num_logits_to_keep",
+                                                        "use_scan_mlp",
+                                                        "scan_mlp_chunk_size",
+                                                        "head_dim",
+                                                        "num_attention_heads",
+                                                        "num_key_value_heads",
+                                                        "problem_type",
+                                                        "_attn_implementation_autoset",
+                                                        "rms_norm_eps",
+                                                        "transformers_version"};
 
 bool contains(std::span<const std::string_view> list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
@@ -112,10 +129,10 @@ Result<std::int64_t> ConfigReader::size_or(const Key& key, std::int64_t fallback
 Result<double> ConfigReader::positive(const Key& key) const {
   const Place at = place(key);
   const double value = TRY(at.fields.number(at.name));
-  if (std::isfinite(value) && value > 0) return value;
+  if (value > 0 && value <= static_cast<double>(std::numeric_limits<float>::max())) return value;
   return Error{.what = "field '" + name(key) + "' is out of range",
                .where = where_,
-               .expected = "a positive number",
+               .expected = "a positive number that f32 can hold",
                .found = std::to_string(value)};
 }
 
@@ -149,9 +166,9 @@ Status ConfigReader::refuse_unknown(std::span<const std::string_view> understood
   for (const auto& [key, value] : *object_) {
     const std::string_view word(key.data(), key.size());
     if (value.is_null() || contains(understood, word) || contains(kHarmless, word)) continue;
-    const bool mathematical = std::any_of(kMathematical.begin(), kMathematical.end(), [&](std::string_view part) {
-      return word.find(part) != std::string_view::npos;
-    });
+    const bool mathematical =
+        std::any_of(kMathematical.begin(), kMathematical.end(),
+                    [&](std::string_view part) { return word.find(part) != std::string_view::npos; });
     if (!mathematical || (value.is_bool() && !value.get_bool())) continue;
     return Error{.kind = ErrorKind::kUnsupported,
                  .what = "setting '" + std::string(word) + "' is not understood for this architecture",

@@ -22,14 +22,15 @@ Error unknown_scaling(const JsonFields& fields, const std::string& type) {
 // factor > 0 and finite, original context > 0: what the formulas divide by.
 Status check_ranges(const RopeOptions& rope, const std::string& where) {
   const bool bad_factor = !(rope.factor > 0) || !(rope.factor < 1e6);
+  const bool bad_base = !(rope.base > 1) || !(rope.base < 1e30);
   const bool needs_original = rope.scaling == RopeScaling::kLlama3 || rope.scaling == RopeScaling::kYarn;
-  if (!bad_factor && rope.base > 1 && (!needs_original || rope.original_context > 0) && rope.low_factor > 0 &&
+  if (!bad_factor && !bad_base && (!needs_original || rope.original_context > 0) && rope.low_factor > 0 &&
       rope.high_factor > 0 && rope.beta_fast > 0 && rope.beta_slow > 0 && rope.magnitude > 0) {
     return {};
   }
   return Error{.what = "rope settings are out of range",
                .where = where,
-               .expected = "base > 1, factor > 0, a positive original context, positive bounds"};
+               .expected = "base > 1 and finite, factor > 0, a positive original context, positive bounds"};
 }
 
 Status read_yarn(const JsonFields& fields, RopeOptions& rope) {
@@ -119,7 +120,8 @@ Status read_gguf(const ConfigReader& config, RopeOptions& rope) {
   rope.beta_slow = TRY(fields.number_or(key("scaling.yarn_beta_slow"), 1));
   const double log_multiplier = TRY(fields.number_or(key("scaling.yarn_log_multiplier"), 0));
   const double attention = TRY(fields.number_or(key("scaling.attn_factor"), 1));
-  rope.magnitude = attention * nn::yarn_magnitude(rope.factor, 1) / nn::yarn_magnitude(rope.factor, log_multiplier);
+  rope.magnitude =
+      attention * nn::yarn_magnitude(rope.factor, 1) / nn::yarn_magnitude(rope.factor, log_multiplier);
   return {};
 }
 

@@ -31,8 +31,10 @@ Result<KvCache> KvCache::create(const KvShape& shape, std::int64_t pages, std::i
                  .what = "the KV cache would need more bytes than can be counted"};
   }
   cache.pool_ = TRY(HugeBuffer::allocate(bytes));
+  TRY(cache.pool_.populate());
   if (shape.state_bytes() > 0) {
     cache.states_ = TRY(HugeBuffer::allocate(shape.state_bytes() * static_cast<std::size_t>(sequences)));
+    TRY(cache.states_.populate());
     cache.state_sequences_ = sequences;
   }
   const std::size_t apart = shape.latent ? shape.page_bytes() : shape.head().bytes;

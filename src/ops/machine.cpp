@@ -45,15 +45,18 @@ Result<double> measure_int8_peak_gops(int threads) {
 Result<double> measure_read_gbps(int threads) {
   const kernels::KernelTable* table = TRY(kernels::default_table());
   ThreadPool pool(threads);
-  constexpr std::size_t kBytesPerThread = std::size_t{256} << 20;
-  const HugeBuffer memory = TRY(HugeBuffer::allocate(kBytesPerThread * static_cast<std::size_t>(threads)));
+  // Far more than any cache holds, and still no burden beside a model.
+  constexpr std::size_t kMostBytes = std::size_t{1} << 30, kMostBytesPerThread = std::size_t{256} << 20;
+  const std::size_t share =
+      std::min(kMostBytesPerThread, kMostBytes / static_cast<std::size_t>(threads)) / 1024 * 1024;
+  const HugeBuffer memory = TRY(HugeBuffer::allocate(share * static_cast<std::size_t>(threads)));
   std::memset(memory.data(), 1, memory.size());
   const double seconds = best_seconds(pool, [&](std::int64_t index) {
-    volatile std::int32_t sink = table->read_yardstick(
-        memory.data() + static_cast<std::size_t>(index) * kBytesPerThread, kBytesPerThread);
+    volatile std::int32_t sink =
+        table->read_yardstick(memory.data() + static_cast<std::size_t>(index) * share, share);
     static_cast<void>(sink);
   });
-  return static_cast<double>(kBytesPerThread) * threads / seconds / 1e9;
+  return static_cast<double>(share) * threads / seconds / 1e9;
 }
 
 }  // namespace maestrale::ops

@@ -56,7 +56,7 @@ struct AttentionOptions {
   std::int64_t window = 0;           // keys visible to a query, itself included; 0: all
   std::int64_t chunk = 0;            // a query sees only keys of its own chunk of so many positions; 0: all
   const float* sinks = nullptr;      // [heads] scores without a value that take part in the softmax; or null
-  std::span<const float> row_scale;  // multiplies the scores of a row, before the soft-cap; or empty
+  std::span<const float> row_scale = {};  // multiplies the scores of a row, before the soft-cap; or empty
   float soft_cap = 0;                // scores become cap · tanh(score / cap); 0: as they are
 };
 
@@ -74,7 +74,7 @@ struct LatentQueries {
   const float* rotated = nullptr;       // of the first head of the first row
   std::int64_t rotated_row_stride = 0;  // floats from one row's to the next row's
   std::int64_t rotated_head_stride = 0;
-  std::span<const float> row_scale;  // multiplies the scores of a row, or empty
+  std::span<const float> row_scale = {};  // multiplies the scores of a row, or empty
 };
 
 // Keys that each row may see, chosen by an indexer: row r sees positions[r * most …][counts[r]], ascending,

@@ -7,6 +7,7 @@
 #include "app/parse.h"
 #include "app/render.h"
 #include "app/session.h"
+#include "base/threads.h"
 #include "models/presets.h"
 
 namespace maestrale::app {
@@ -49,10 +50,14 @@ Status run(Options& options) {
                  .found = std::to_string(load.context)};
   }
   load.sequences = static_cast<int>(plan.most_sequences());
-  const auto engine = TRY(load_engine(TRY(open(options)), options.common, std::move(load)));
+  files::Checkpoint checkpoint = TRY(open(options));
+  // Before the model is loaded: its memory is then free again.
+  const MachineLimits limits = TRY(measure_machine(load.threads == 0 ? available_cores() : load.threads));
+  const auto engine = TRY(load_engine(std::move(checkpoint), options.common, std::move(load)));
   ProgressBar bar("measuring", options.common.quiet);
   catch_interrupts();
-  BenchReport report = TRY(run_bench(*engine, plan, [&bar](double fraction) { bar.update(fraction); }));
+  BenchReport report =
+      TRY(run_bench(*engine, plan, limits, [&bar](double fraction) { bar.update(fraction); }));
   restore_interrupts();
   bar.finish();
   if (!options.preset.empty()) report.model = options.preset + " " + options.format;

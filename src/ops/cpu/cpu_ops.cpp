@@ -105,6 +105,7 @@ std::size_t CpuOps::scratch_bytes(std::int64_t rows, std::int64_t columns) const
 Status CpuOps::reserve_scratch(std::int64_t rows, std::int64_t columns) {
   const std::size_t bytes = scratch_bytes(rows, columns);
   scratch_ = TRY(HugeBuffer::allocate(bytes));
+  TRY(scratch_.populate());
   activation_room_ = bytes - worker_scratch_bytes() * static_cast<std::size_t>(pool_.size());
   attention_work_.reserve(static_cast<std::size_t>(rows));
   return {};
