@@ -23,7 +23,7 @@ TEST(DType, TableIsSound) {
     }
     EXPECT_GT(format.block_elements, 0);
     EXPECT_GT(format.block_bytes, 0);
-    const bool integer = format.name[0] == 'i' && format.name[1] != 'q';
+    const bool integer = (format.name[0] == 'i' && format.name[1] != 'q') || format.name[0] == 'u';
     EXPECT_EQ(format.dequantise == nullptr, integer) << format.name;
     if (integer) {
       EXPECT_EQ(format.quantise, nullptr) << format.name;
