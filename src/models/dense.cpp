@@ -106,6 +106,7 @@ void describe(DenseSpec& spec) {
   const nn::ParameterCount parameters = nn::parameter_count(spec.decoder);
   info.parameters_total = parameters.total;
   info.parameters_active = parameters.active;
+  info.parameters_embedding = spec.decoder.tied_head ? 0 : info.vocabulary * info.hidden_size;
   constexpr std::array kScaling = {"", " linear", " llama3", " yarn", " divisors"};
   info.notes = "rope base " + std::to_string(static_cast<std::int64_t>(layer.rope.base)) +
                kScaling[static_cast<std::size_t>(layer.rope.scaling)] +

@@ -20,10 +20,11 @@ struct ModelInfo {
   std::string architecture;  // registry id: "llama", "mistral", "qwen2", "qwen3"
   std::int64_t layers = 0, hidden_size = 0, heads = 0, kv_heads = 0, head_size = 0, ffn_size = 0;
   std::int64_t vocabulary = 0;
-  std::int64_t max_context = 0;        // positions the model was made for; 0 where the files do not say
-  std::int64_t parameters_total = 0;   // each tied matrix once
-  std::int64_t parameters_active = 0;  // touched for one token
-  std::string notes;                   // one line: rope, window, ties
+  std::int64_t max_context = 0;           // positions the model was made for; 0 where the files do not say
+  std::int64_t parameters_total = 0;      // each tied matrix once
+  std::int64_t parameters_active = 0;     // touched for one token, embedding table and head included
+  std::int64_t parameters_embedding = 0;  // of the embedding table, where it is not the head too
+  std::string notes;                      // one line: rope, window, ties
 };
 
 // Rows of one forward pass: prefill, decode or both mixed. Rows of one sequence are adjacent, in order.
@@ -48,7 +49,7 @@ class Model {
 // What loading will take, computed from shapes before any of it is taken.
 struct LoadPlan {
   ModelInfo info;
-  ops::KvShape kv;             // type is filled in by the engine
+  ops::KvShape kv;  // type is filled in by the engine
   std::size_t weight_bytes = 0;
   std::int64_t widest_input = 0;  // columns of the widest matrix
   std::function<std::size_t(std::int64_t rows)> workspace_bytes;
@@ -57,7 +58,8 @@ struct LoadPlan {
 using Progress = std::function<void(double fraction)>;
 
 Result<LoadPlan> plan_model(const files::Checkpoint& checkpoint, const ops::Ops& ops);
-Result<std::unique_ptr<Model>> load_model(const files::Checkpoint& checkpoint, ops::Ops& ops, const Progress& progress);
+Result<std::unique_ptr<Model>> load_model(const files::Checkpoint& checkpoint, ops::Ops& ops,
+                                          const Progress& progress);
 // Ids of the registry, for messages and documentation.
 std::vector<std::string> registered_architectures();
 

@@ -53,8 +53,8 @@ class Synthesis {
       }
       TRY(has("kv_lora_rank") ? latent_attention(prefix, layer) : attention(prefix, layer));
       TRY(vector(prefix + "ffn_norm", hidden_));
-      const bool experts = has("n_routed_experts") && layer >= number("first_k_dense_replace");
-      TRY(experts ? mixture(prefix, layer) : mlp(prefix, "", layer, number("intermediate_size")));
+      if (!has_experts(layer) || has("residual_moe")) TRY(mlp(prefix, "", layer, dense_ffn()));
+      if (has_experts(layer)) TRY(mixture(prefix, layer));
       if (has_post_norms()) {
         TRY(vector(prefix + "post_attention_norm", hidden_));
         TRY(vector(prefix + "post_ffw_norm", hidden_));
@@ -72,7 +72,26 @@ class Synthesis {
     return has(key) ? config_.at(key).to_number<std::int64_t>() : 0;
   }
   bool is(std::string_view family) const { return architecture_.starts_with(family); }
-  bool has_post_norms() const { return is("Gemma2") || is("Gemma3"); }
+  bool has_post_norms() const { return is("Gemma2") || is("Gemma3") || is("Grok"); }
+  std::int64_t experts() const {
+    for (const char* key : {"n_routed_experts", "num_local_experts", "num_experts"}) {
+      if (has(key)) return number(key);
+    }
+    return 0;
+  }
+  bool has_experts(std::int64_t layer) const {
+    const std::int64_t step = std::max<std::int64_t>(number("interleave_moe_layer_step"), 1);
+    return experts() > 0 && layer >= number("first_k_dense_replace") && (layer + 1) % step == 0;
+  }
+  std::int64_t expert_ffn() const {
+    return number(has("moe_intermediate_size") ? "moe_intermediate_size" : "intermediate_size");
+  }
+  std::int64_t dense_ffn() const {
+    return number(has("intermediate_size_mlp") ? "intermediate_size_mlp" : "intermediate_size");
+  }
+  std::int64_t shared_ffn() const {
+    return is("Llama4") ? expert_ffn() : number("n_shared_experts") * expert_ffn();
+  }
 
   Status attention(const std::string& prefix, std::int64_t layer) {
     const std::int64_t q = number("num_attention_heads") * number("head_dim");
@@ -81,7 +100,11 @@ class Synthesis {
     TRY(matrix(prefix + "attn_k", layer, kv, hidden_));
     TRY(matrix(prefix + "attn_v", layer, kv, hidden_));
     TRY(matrix(prefix + "attn_output", layer, hidden_, q));
-    if (is("Qwen2")) {
+    if (is("GptOss")) {
+      TRY(vector(prefix + "attn_output", hidden_, "bias"));
+      TRY(vector(prefix + "attn_sinks", number("num_attention_heads")));
+    }
+    if (is("Qwen2") || is("GptOss")) {
       TRY(vector(prefix + "attn_q", q, "bias"));
       TRY(vector(prefix + "attn_k", kv, "bias"));
       TRY(vector(prefix + "attn_v", kv, "bias"));
@@ -122,15 +145,18 @@ class Synthesis {
   }
 
   Status mixture(const std::string& prefix, std::int64_t layer) {
-    const std::int64_t experts = number("n_routed_experts"), ffn = number("moe_intermediate_size");
-    TRY(add(prefix + "ffn_gate_inp", "weight", DType::kF32, {experts, hidden_}));
+    const std::int64_t ffn = expert_ffn();
+    TRY(add(prefix + "ffn_gate_inp", "weight", DType::kF32, {experts(), hidden_}));
     if (has("topk_method") && config_.at("topk_method") == "noaux_tc")
-      TRY(vector(prefix + "exp_probs_b", experts, "bias"));
-    for (std::int64_t expert = 0; expert < experts; ++expert) {
+      TRY(vector(prefix + "exp_probs_b", experts(), "bias"));
+    for (std::int64_t expert = 0; expert < experts(); ++expert) {
       TRY(mlp(prefix, "." + std::to_string(expert), layer, ffn));
     }
-    return number("n_shared_experts") == 0 ? Status()
-                                           : mlp(prefix, "_shexp", layer, number("n_shared_experts") * ffn);
+    if (shared_ffn() > 0) TRY(mlp(prefix, "_shexp", layer, shared_ffn()));
+    if (!is("GptOss")) return {};
+    TRY(vector(prefix + "ffn_gate_inp", experts(), "bias"));
+    TRY(add(prefix + "ffn_gate_up_fused", "bias", DType::kF32, {experts(), 2 * ffn}));
+    return add(prefix + "ffn_down_fused", "bias", DType::kF32, {experts(), hidden_});
   }
 
   Status mixer(const std::string& prefix, std::int64_t layer) {
@@ -157,11 +183,13 @@ class Synthesis {
     return add(canonical, suffix, DType::kF32, {n});
   }
 
-  // Of several names the common one comes last, and before it that of Mamba, and Gemma's of the norm between.
+  // Of several names the common one comes last, and before it that of Mamba, and Gemma's of the norm between;
+  // Grok's norms come first.
   std::string published(const std::string& canonical, const char* suffix) const {
     const char* prefix = is("Mamba2") ? "backbone." : "model.";
     const std::vector<std::string> names =
         nn::published_names(files::Dialect::kHuggingFace, prefix, canonical, suffix);
+    if (is("Grok") && canonical.starts_with("blk.") && canonical.ends_with("norm")) return names.front();
     const bool before_last = is("Mamba2") || (has_post_norms() && canonical.ends_with(".ffn_norm"));
     return names[names.size() - (before_last && names.size() > 1 ? 2 : 1)];
   }

@@ -47,6 +47,32 @@ TEST(Presets, OfMixturesAndRecurrentModelsToo) {
   EXPECT_NEAR(static_cast<double>(info_of("mistral-large-3").parameters_active) / 1e9, 40.0, 0.06);
 }
 
+struct Published {
+  const char* name;
+  double total, active;  // in billions
+};
+
+// Active ones count the embedding table and the head. OpenAI leaves the table out: 3.6 and 5.1.
+TEST(Presets, OfMixturesHaveThePublishedActiveParameters) {
+  constexpr double kGptOssTable = 201088.0 * 2880 / 1e9;
+  for (const Published& published : {Published{"mixtral-8x7b", 46.70, 12.88},
+                                     {"mixtral-8x22b", 140.63, 39.16},
+                                     {"qwen3-30b-a3b", 30.53, 3.35},
+                                     {"qwen3-235b-a22b", 235.1, 22.2},
+                                     {"gpt-oss-20b", 20.91, 3.61 + kGptOssTable},
+                                     {"gpt-oss-120b", 116.83, 5.13 + kGptOssTable},
+                                     {"llama-4-scout", 107.8, 17.2},
+                                     {"llama-4-maverick", 400.7, 17.2},
+                                     {"grok-1", 315.7, 83.8},
+                                     {"grok-2", 269.5, 114.9}}) {
+    const ModelInfo info = info_of(published.name);
+    EXPECT_NEAR(static_cast<double>(info.parameters_total) / 1e9, published.total, 0.0006 * published.total)
+        << published.name;
+    EXPECT_NEAR(static_cast<double>(info.parameters_active) / 1e9, published.active, 0.006 * published.active)
+        << published.name;
+  }
+}
+
 // 671 billion parameters are described from shapes alone, and a row of the cache is the compressed one.
 TEST(Presets, DeepSeekKeepsCompressedRows) {
   const auto ops = std::move(ops::make_cpu_ops("ref", 1)).value();

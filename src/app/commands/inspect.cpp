@@ -88,6 +88,7 @@ json::object report_json(const files::Checkpoint& checkpoint, const Report& repo
                    {"architecture", info.architecture},
                    {"parameters_total", info.parameters_total},
                    {"parameters_active", info.parameters_active},
+                   {"parameters_embedding", info.parameters_embedding},
                    {"layers", info.layers},
                    {"hidden_size", info.hidden_size},
                    {"heads", info.heads},
@@ -115,6 +116,15 @@ json::object report_json(const files::Checkpoint& checkpoint, const Report& repo
 
 std::string row(std::string_view name, const std::string& value) { return pad(name, 16) + value + "\n"; }
 
+// Publishers disagree on whether the embedding table counts as active: a token reads one row of it.
+std::string parameters_text(const models::ModelInfo& info) {
+  std::string text = fmt::format("{} total, {} active for a token", human_count(info.parameters_total),
+                                 human_count(info.parameters_active));
+  if (info.parameters_active == info.parameters_total || info.parameters_embedding == 0) return text;
+  return text + fmt::format(" ({} without the embedding table)",
+                            human_count(info.parameters_active - info.parameters_embedding));
+}
+
 std::string report_text(const files::Checkpoint& checkpoint, const Report& report, const Options& options) {
   const models::ModelInfo& info = report.info;
   std::string out;
@@ -122,8 +132,7 @@ std::string report_text(const files::Checkpoint& checkpoint, const Report& repor
   out += row("files", fmt::format("{}, {}", files::dialect_name(checkpoint.dialect),
                                   engine::human_bytes(checkpoint.file_bytes())));
   out += row("architecture", info.architecture + (info.notes.empty() ? "" : " (" + info.notes + ")"));
-  out += row("parameters", fmt::format("{} total, {} active for a token", human_count(info.parameters_total),
-                                       human_count(info.parameters_active)));
+  out += row("parameters", parameters_text(info));
   out +=
       row("shape", fmt::format("{} layers of {}, {} heads of {} with {} for keys and values, feed-forward {}",
                                info.layers, info.hidden_size, info.heads, info.head_size, info.kv_heads,
