@@ -20,8 +20,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Weights of the layers' matrices: embedding and output head, which have a row per vocabulary entry, left
-// out.
+// Weights of the layers' matrices that one token passes: embedding and output head, which have a row per
+// vocabulary entry, left out, and all experts but the chosen ones.
 double layer_weights(const engine::Engine& engine) {
   double weights = 0.0;
   for (const TensorView& tensor : engine.checkpoint().tensors) {
@@ -29,7 +29,8 @@ double layer_weights(const engine::Engine& engine) {
     if (matrix && tensor.rows() != engine.info().vocabulary)
       weights += static_cast<double>(tensor.elements());
   }
-  return weights;
+  const models::ModelInfo& info = engine.info();
+  return weights - static_cast<double>(info.parameters_total - info.parameters_active);
 }
 
 class Runner {
@@ -118,8 +119,12 @@ class Runner {
 
   Result<DecodeRow> measure_decode(std::int64_t count, std::int64_t depth, double read_gbps) {
     double best = 1e300;
+    const ops::ExpertTraffic before = engine_.expert_traffic();
+    std::uint64_t filling = 0;  // experts read before the steps
     for (std::int64_t i = 0; i < plan_.repetitions; ++i) {
+      const std::uint64_t start_read = engine_.expert_traffic().read;
       for (std::int64_t s = 0; s < count; ++s) TRY(fill(static_cast<std::size_t>(s), depth));
+      filling += engine_.expert_traffic().read - start_read;
       const Clock::time_point start = Clock::now();
       for (std::int64_t t = 0; t < plan_.decode_tokens; ++t) TRY(step(count, depth + t));
       best = std::min(best, seconds_since(start));
@@ -129,7 +134,9 @@ class Runner {
     const engine::MemoryPlan& memory = engine_.memory();
     const double steps_per_s = static_cast<double>(plan_.decode_tokens) / best;
     const double cached = static_cast<double>(depth) + static_cast<double>(plan_.decode_tokens + 1) / 2.0;
-    const double bytes = static_cast<double>(memory.weights) +
+    const double experts = static_cast<double>(engine_.expert_traffic().read - before.read - filling) /
+                           static_cast<double>(plan_.repetitions * plan_.decode_tokens);
+    const double bytes = static_cast<double>(memory.weights - before.reserved) + experts +
                          static_cast<double>(memory.kv_bytes_per_token) * cached * static_cast<double>(count);
     DecodeRow row{.depth = depth, .sequences = count};
     row.tokens_per_s = steps_per_s * static_cast<double>(count);

@@ -53,7 +53,8 @@ struct MachineLimits {
 Result<MachineLimits> measure_machine(int threads);
 
 // Of several repetitions the fastest counts. Operations are two for each weight of the layers' matrices and
-// token; bytes are the weights once for each step and the cached keys and values of every sequence.
+// token that passes them; bytes are the weights (of experts: the chosen ones) once for each step and the
+// cached keys and values of every sequence.
 Result<BenchReport> run_bench(engine::Engine& engine, const BenchPlan& plan, const MachineLimits& limits,
                               const std::function<void(double)>& progress);
 

@@ -138,6 +138,7 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   TRY(state.ops->reserve_weights(load.weight_bytes));
   TRY(state.ops->reserve_scratch(options.batch_rows, load.widest_input));
   state.model = TRY(models::load_model(state.checkpoint, *state.ops, options.progress));
+  if (options.pack_experts) state.ops->pack_waiting();
   for (const MappedFile& file : state.checkpoint.mappings) {
     TRY(file.check_unchanged());
     file.release(file.bytes());  // what packing left behind; rows of the embedding table come back one by one
@@ -162,6 +163,7 @@ std::string_view Engine::isa() const { return state_->ops->isa(); }
 int Engine::threads() const { return state_->ops->threads(); }
 std::int64_t Engine::context() const { return state_->plan.context; }
 double Engine::load_seconds() const { return state_->load_seconds; }
+ops::ExpertTraffic Engine::expert_traffic() const { return state_->ops->expert_traffic(); }
 int Engine::open_sequence() { return state_->cache->open_sequence(); }
 void Engine::close_sequence(int sequence) { state_->cache->close_sequence(sequence); }
 std::int64_t Engine::truncate(int sequence, std::int64_t tokens) {

@@ -30,6 +30,7 @@ struct LoadOptions {
   std::string isa = {};             // "ref", "avx2", "avx512"; empty: MAESTRALE_ISA or the best
   bool float_arithmetic =
       false;  // quantised weights expanded to f32: for comparing with the arithmetic of others
+  bool pack_experts = false;       // while loading, not when a token first chooses them
   models::Progress progress = {};  // called with 0…1 while loading
 };
 constexpr std::int64_t kDefaultContext = 4096;
@@ -80,6 +81,7 @@ class Engine {
   int threads() const;
   std::int64_t context() const;
   double load_seconds() const;
+  ops::ExpertTraffic expert_traffic() const;
 
   // Low level: sequences and forward passes. `rows` beyond batch_rows are cut into chunks by the caller.
   int open_sequence();

@@ -34,7 +34,7 @@ constexpr const char* kLatent =
 
 std::string latent(const char* more) { return std::string("{") + kLatent + more + "}"; }
 
-const std::string kDeepSeek = latent(R"(, "n_group": 4, "topk_group": 2)");
+const std::string kDeepSeek = latent(R"(, "n_group": 4, "topk_group": 2, "topk_method": "noaux_tc")");
 const std::string kMistralLatent = [] {
   std::string settings = latent(R"(, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0})");
   settings.replace(settings.find("2.0"), 3, "1.0");
@@ -72,7 +72,7 @@ const Tiny kTiny[] = {
 };
 
 constexpr std::int64_t kVocabulary = 80;
-constexpr int kTokens = 23;  // of a prompt
+constexpr int kTokens = 70;  // of a prompt: more than a page of the cache
 constexpr int kSequences = 7;
 
 // A checkpoint whose every tensor has weights of its own.
@@ -138,7 +138,7 @@ class Runner {
     ops::KvShape shape = plan->kv;
     shape.type = ops::KvType::kF32;
     cache_ = std::make_unique<ops::KvCache>(
-        std::move(ops::KvCache::create(shape, kSequences, kSequences)).value());
+        std::move(ops::KvCache::create(shape, 2 * kSequences, kSequences)).value());
     workspace_.resize(model_->workspace_bytes(kMostRows) + 64);
   }
 
@@ -179,7 +179,7 @@ class Runner {
   }
 
  private:
-  static constexpr std::int64_t kMostRows = 64;
+  static constexpr std::int64_t kMostRows = 80;
   std::unique_ptr<ops::Ops> ops_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<ops::KvCache> cache_;
@@ -269,7 +269,7 @@ TEST_P(Registry, EightBitActivationsStayNearExactArithmetic) {
     errors.push_back(std::sqrt(difference / size));
   }
   std::sort(errors.begin(), errors.end());
-  EXPECT_LT(errors[errors.size() / 2], 0.05);
+  EXPECT_LT(errors[errors.size() / 2], 0.1);
   EXPECT_GT(errors[errors.size() / 2], 0);
 }
 

@@ -22,6 +22,12 @@ struct Weight {
   std::size_t bytes = 0;
 };
 
+// Bytes of the experts' matrices: all that are reserved, and those that products have read so far, each
+// matrix once for each call that used it.
+struct ExpertTraffic {
+  std::uint64_t reserved = 0, read = 0;
+};
+
 // Where a matrix comes from that is packed later. What it points to must outlive the Ops.
 struct MatrixSource {
   TensorView matrix;  // [rows, columns]; data is empty where `read_rows` makes the rows

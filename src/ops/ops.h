@@ -53,11 +53,11 @@ struct AttentionOptions {
   int kv_heads = 0;
   int head_size = 0;
   float scale = 0;
-  std::int64_t window = 0;           // keys visible to a query, itself included; 0: all
-  std::int64_t chunk = 0;            // a query sees only keys of its own chunk of so many positions; 0: all
-  const float* sinks = nullptr;      // [heads] scores without a value that take part in the softmax; or null
+  std::int64_t window = 0;       // keys visible to a query, itself included; 0: all
+  std::int64_t chunk = 0;        // a query sees only keys of its own chunk of so many positions; 0: all
+  const float* sinks = nullptr;  // [heads] scores without a value that take part in the softmax; or null
   std::span<const float> row_scale = {};  // multiplies the scores of a row, before the soft-cap; or empty
-  float soft_cap = 0;                // scores become cap · tanh(score / cap); 0: as they are
+  float soft_cap = 0;                     // scores become cap · tanh(score / cap); 0: as they are
 };
 
 // Latent attention (MLA): every head's key is the shared row [latent | rotated], its value the row's latent
@@ -143,6 +143,9 @@ class Ops {
   virtual Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) = 0;
   // Reserves the room of a matrix that is packed when it is first used.
   virtual Result<LazyWeight*> pack_later(MatrixSource source) = 0;
+  // Packs now what still waits: for those who want steady times from the first token on.
+  virtual void pack_waiting() = 0;
+  virtual ExpertTraffic expert_traffic() const = 0;
   // Scratch for batches of at most `rows` rows with inputs of at most `columns`; bytes it takes.
   virtual std::size_t scratch_bytes(std::int64_t rows, std::int64_t columns) const = 0;
   virtual Status reserve_scratch(std::int64_t rows, std::int64_t columns) = 0;

@@ -59,7 +59,7 @@ Result<text::TokenizerPtr> load_vocabulary(const JsonFields& fields, const Place
   }
   const std::string bytes = TRY(read_maybe_gzipped(path));
   if (fields.has("pattern")) {
-    const std::int32_t controls = control_tokens_first(TRY(fields.string("engine")));
+    const std::int32_t controls = control_tokens_first(TRY(fields.string_or("engine", "")));
     return text::tokenizer_from_tiktoken(without_first_lines(bytes, controls), TRY(tiktoken_spec(fields)),
                                          path);
   }

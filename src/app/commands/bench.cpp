@@ -50,6 +50,7 @@ Status run(Options& options) {
                  .found = std::to_string(load.context)};
   }
   load.sequences = static_cast<int>(plan.most_sequences());
+  load.pack_experts = true;
   files::Checkpoint checkpoint = TRY(open(options));
   // Before the model is loaded: its memory is then free again.
   const MachineLimits limits = TRY(measure_machine(load.threads == 0 ? available_cores() : load.threads));

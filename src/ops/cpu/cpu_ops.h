@@ -34,6 +34,8 @@ class CpuOps final : public Ops {
   Status reserve_weights(std::size_t bytes) override;
   Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) override;
   Result<LazyWeight*> pack_later(MatrixSource source) override;
+  void pack_waiting() override;
+  ExpertTraffic expert_traffic() const override { return expert_traffic_; }
   std::size_t scratch_bytes(std::int64_t rows, std::int64_t columns) const override;
   Status reserve_scratch(std::int64_t rows, std::int64_t columns) override;
 
@@ -120,6 +122,7 @@ class CpuOps final : public Ops {
   Arithmetic arithmetic_;
   std::deque<Layout> layouts_;  // stable addresses for Weight::layout
   std::deque<LazyWeight> lazy_;
+  ExpertTraffic expert_traffic_;
   HugeBuffer weights_;
   std::size_t weights_used_ = 0;
   HugeBuffer scratch_;  // quantised activations, then one part per worker

@@ -148,6 +148,7 @@ void ExpertPass::pack_chosen() {
     const auto expert = static_cast<std::size_t>(buffers_.active[i]);
     for (LazyWeight* matrix : {set_.gate[expert], set_.up[expert], set_.down[expert]}) {
       if (!matrix->packed) ops_.pack_now(*matrix);
+      ops_.expert_traffic_.read += matrix->weight.bytes;
     }
   }
 }
@@ -350,9 +351,16 @@ Result<LazyWeight*> CpuOps::pack_later(MatrixSource source) {
   CHECK(weights_used_ + lazy.weight.bytes <= weights_.size(), "weights are planned before they are packed");
   lazy.weight.data = weights_.data() + weights_used_;
   weights_used_ += lazy.weight.bytes;
+  expert_traffic_.reserved += lazy.weight.bytes;
   lazy.source = std::move(source);
   lazy_.push_back(std::move(lazy));
   return &lazy_.back();
+}
+
+void CpuOps::pack_waiting() {
+  for (LazyWeight& lazy : lazy_) {
+    if (!lazy.packed) pack_now(lazy);
+  }
 }
 
 void CpuOps::pack_now(LazyWeight& lazy) {
