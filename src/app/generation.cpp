@@ -53,8 +53,13 @@ Result<ShownGeneration> stream_generation(engine::Engine& engine, const engine::
     if (!common.json && !text.empty()) written = write_out(text);
   };
   const auto on_token = [&](const engine::TokenEvent& event) {
-    if (options.keep_events) shown.events.push_back(event);
-    write(options.turn == nullptr ? event.text : show(options.turn->push(event.token, event.text)));
+    if (options.keep_events && event.is_token) shown.events.push_back(event);
+    if (options.turn == nullptr) {
+      write(event.text);
+    } else {
+      write(show(event.is_token ? options.turn->push(event.token, event.text)
+                                : options.turn->push(event.text)));
+    }
     return written.ok() && !interrupted();
   };
   catch_interrupts();

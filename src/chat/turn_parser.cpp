@@ -182,9 +182,14 @@ std::unique_ptr<TurnParser> make_turn_parser(const Dialect& dialect, bool in_rea
   return std::make_unique<MarkParser>(dialect, in_reasoning);
 }
 
-std::vector<Event> TurnReader::push(text::TokenId token, std::string_view text) {
+std::vector<Event> TurnReader::push(std::string_view text) {
   std::vector<Event> out;
   parser_->push(text, out);
+  return out;
+}
+
+std::vector<Event> TurnReader::push(text::TokenId token, std::string_view text) {
+  std::vector<Event> out = push(text);
   if (tokenizer_->kind(token) != text::TokenKind::kControl) return out;
   const std::string_view spelling = tokenizer_->bytes(token);
   if (dialect_->uses(spelling)) parser_->push(spelling, out);

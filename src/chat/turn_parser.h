@@ -30,6 +30,8 @@ class TurnReader {
 
   // `text`: what the token completes, as the engine's events have it.
   std::vector<Event> push(text::TokenId token, std::string_view text);
+  // Text that belongs to no token: what the engine held back until the end.
+  std::vector<Event> push(std::string_view text);
   std::vector<Event> finish();
 
  private:

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/constraint.h"
 #include "engine/memory_plan.h"
 #include "engine/sampler/sampler.h"
 #include "files/checkpoint.h"
@@ -55,6 +56,9 @@ struct TokenEvent {
   std::string text;  // whole characters that this token completes; may be empty (held back)
   float logprob = 0;
   std::vector<TokenLogprob> top_logprobs;
+  // False at most once, at the end: the text that was held back and no other token. `token` and `logprob`
+  // mean nothing then.
+  bool is_token = true;
 };
 
 struct Generation {
@@ -98,10 +102,12 @@ class Engine {
 
   // One request from its prompt; `on_token` returns false to cancel. The prompt's room is checked first.
   Result<Generation> generate(const GenerateRequest& request,
-                              const std::function<bool(const TokenEvent&)>& on_token);
+                              const std::function<bool(const TokenEvent&)>& on_token,
+                              TokenConstraint* constraint = nullptr);
   // The same on an open sequence that already holds `cached` tokens of request.prompt (a chat going on).
   Result<Generation> generate_on(int sequence, std::int64_t cached, const GenerateRequest& request,
-                                 const std::function<bool(const TokenEvent&)>& on_token);
+                                 const std::function<bool(const TokenEvent&)>& on_token,
+                                 TokenConstraint* constraint = nullptr);
 
  private:
   struct State;

@@ -7,34 +7,23 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "base/result.h"
+#include "engine/constraint.h"
 #include "engine/engine.h"
 
 namespace maestrale::engine {
 
-// What an answer may go on with (structured output). One per choice; used by the engine thread alone.
-class TokenConstraint {
- public:
-  virtual ~TokenConstraint() = default;
-  // Clears the bit of every token that must not come next: token t is bit t % 64 of word t / 64. `mask` comes
-  // with all bits set. End tokens are allowed where the text is complete.
-  virtual void mask(std::span<std::uint64_t> mask) = 0;
-  // `token` was chosen; false where it was not allowed, which is the caller's mistake.
-  virtual bool accept(text::TokenId token) = 0;
-  // Nothing but an end may follow.
-  virtual bool finished() const = 0;
-};
+constexpr int kMaxChoices = 128;
 
 struct ServiceRequest {
   GenerateRequest generate;
-  int choices = 1;          // answers from one prompt; choice c draws with seed + c
+  int choices = 1;          // 1 … kMaxChoices answers from one prompt; choice c draws with seed + c
   std::string tenant = {};  // whose it is: fairness, and the salt of the prefix cache
-  double weight = 1;        // share of its tenant among the tenants that have work
+  double weight = 1;        // [0.001, 1000]: share of its tenant among the tenants that have work
   std::function<std::unique_ptr<TokenConstraint>()> constraint = {};  // empty: none
 };
 
@@ -52,7 +41,9 @@ struct Usage {
 
 struct RequestEnd {
   Usage usage;
-  std::optional<Error> error;  // the request could not be finished
+  // The request could not be finished: the reader was too slow (kCancelled), the service stopped
+  // (kCancelled), the model computed no usable logits. Choices that were not over end with kCancelled.
+  std::optional<Error> error;
 };
 
 struct ServiceEvent {
@@ -68,8 +59,10 @@ class AnswerStream {
   virtual std::optional<ServiceEvent> try_next() = 0;
   // Waits for the next event; nothing after RequestEnd.
   virtual std::optional<ServiceEvent> next() = 0;
-  // Called on the engine thread whenever events become ready after try_next() found none; must be quick and
-  // must not call back into the service. Called at once where events are ready already.
+  // One function, which takes the place of the one before; empty: none. The one before is not running any
+  // more when notify() returns, unless notify() was called from it. Called on the engine thread whenever
+  // events become ready after try_next() found none; must be quick and must not call back into the service.
+  // Called at once where events are ready already.
   virtual void notify(std::function<void()> ready) = 0;
   virtual void cancel() = 0;
 };
@@ -77,8 +70,8 @@ class AnswerStream {
 struct ServiceOptions {
   std::int64_t queue = 256;           // requests that may wait; more are refused (kResource)
   std::int64_t stream_events = 4096;  // events that may wait in one stream; a slower reader is cancelled
-  std::int64_t running = 16;          // sequences that decode together
-  std::int64_t chunk = 512;           // prompt rows of one step at most
+  std::int64_t running = 16;          // sequences that are worked on together; at most LoadOptions::sequences
+  std::int64_t chunk = 512;           // prompt rows of one step at most; at most LoadOptions::batch_rows
   double step_s = 0.25;               // aim for the length of a step while somebody streams
   bool prefix_cache = true;
 };
@@ -89,6 +82,7 @@ struct ServiceStats {
   std::int64_t pages = 0, pages_used = 0, pages_cached = 0;
   std::uint64_t steps = 0, requests = 0, cancelled = 0, failed = 0, preempted = 0;
   std::uint64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  std::uint64_t rows = 0;   // computed in all steps, what was computed again included
   double last_step_s = 0;   // seconds that the last step took
   double since_step_s = 0;  // seconds since the last step ended; meaningful while running > 0
 };
@@ -98,7 +92,8 @@ class Service {
   static Result<std::unique_ptr<Service>> start(std::unique_ptr<Engine> engine,
                                                 const ServiceOptions& options);
   virtual ~Service() = default;  // cancels what still runs and joins the thread
-  // Checks the request and queues it. Errors: kUsage (a parameter), kResource (prompt too long, queue full).
+  // Checks the request and queues it; any thread. Errors: kUsage (a parameter), kResource (prompt too long,
+  // queue full, no new requests are taken any more).
   virtual Result<std::shared_ptr<AnswerStream>> submit(ServiceRequest request) = 0;
   virtual const Engine& engine() const = 0;  // its information only
   virtual ServiceStats stats() const = 0;

@@ -17,6 +17,7 @@
 #include "base/rng.h"
 #include "engine/engine.h"
 #include "ops/cpu/cpu_ops.h"
+#include "text/tokenizer/load.h"
 
 namespace maestrale::engine {
 
@@ -132,6 +133,20 @@ inline std::unique_ptr<Engine> tiny_engine(const LoadOptions& options, const Tin
   auto engine = Engine::load(tiny_checkpoint(shape), options);
   EXPECT_TRUE(engine.ok()) << engine.error().render();
   return engine.ok() ? std::move(engine).value() : nullptr;
+}
+
+// Single bytes, then the end token and other control tokens.
+inline text::TokenizerPtr byte_tokenizer(std::int64_t vocabulary) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string ranks;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    ranks += {kDigits[byte >> 2], kDigits[(byte & 3) << 4], '=', '='};
+    ranks += " " + std::to_string(byte) + "\n";
+  }
+  text::TiktokenSpec spec{.pattern = ".+", .specials = {{"<|end_of_text|>", 256}}};
+  for (text::TokenId id = 257; id < vocabulary; ++id)
+    spec.specials.emplace_back("<|special_" + std::to_string(id) + "|>", id);
+  return text::tokenizer_from_tiktoken(ranks, spec, "test").value();
 }
 
 // n token ids below `vocabulary`, the same for the same seed.

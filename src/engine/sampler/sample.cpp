@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/check.h"
 #include "base/rng.h"
 #include "engine/sampler/filters.h"
 #include "engine/sampler/fixed_math.h"
@@ -101,11 +102,19 @@ Status apply_penalties(std::span<const TokenId> history, const SamplingParams& p
   return {};
 }
 
-// The logits after bias and penalties: the model's own row where there are none.
+void forbid(std::span<const std::uint64_t> allowed, std::span<float> logits) {
+  for (std::size_t token = 0; token < logits.size(); ++token) {
+    const std::uint64_t word = allowed[token / 64];
+    if ((word >> (token % 64) & 1) == 0) logits[token] = -std::numeric_limits<float>::infinity();
+  }
+}
+
+// The logits after bias, penalties and mask: the model's own row where there are none.
 Result<std::span<const float>> adjusted_logits(std::span<const float> logits,
                                                std::span<const TokenId> history, const SamplingParams& params,
+                                               std::span<const std::uint64_t> allowed,
                                                SamplerWorkspace& workspace) {
-  if (params.logit_bias.empty() && !params.uses_penalties()) return logits;
+  if (params.logit_bias.empty() && !params.uses_penalties() && allowed.empty()) return logits;
   workspace.logits.assign(logits.begin(), logits.end());
   for (const auto& [token, bias] : params.logit_bias) {
     if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) {
@@ -115,6 +124,7 @@ Result<std::span<const float>> adjusted_logits(std::span<const float> logits,
     logit = static_cast<float>(static_cast<double>(logit) + bias);
   }
   if (params.uses_penalties()) TRY(apply_penalties(history, params, workspace));
+  if (!allowed.empty()) forbid(allowed, workspace.logits);
   return std::span<const float>(workspace.logits);
 }
 
@@ -184,10 +194,11 @@ double log_normaliser(std::span<const float> logits, float best, bool weights_ar
 }  // namespace
 
 Result<Sample> sample_token(std::span<const float> logits, std::span<const TokenId> history,
-                            const SamplingParams& params, std::uint64_t position,
-                            SamplerWorkspace& workspace) {
+                            const SamplingParams& params, std::uint64_t position, SamplerWorkspace& workspace,
+                            std::span<const std::uint64_t> allowed) {
+  CHECK(allowed.empty() || allowed.size() * 64 >= logits.size(), "a mask has a bit for every token");
   const float raw_best = TRY(largest_logit(logits));
-  const auto adjusted = TRY(adjusted_logits(logits, history, params, workspace));
+  const auto adjusted = TRY(adjusted_logits(logits, history, params, allowed, workspace));
   const bool untouched = adjusted.data() == logits.data();
   const float best = untouched ? raw_best : TRY(largest_logit(adjusted));
   const TokenId token = choose(adjusted, best, params, position, workspace);

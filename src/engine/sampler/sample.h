@@ -34,19 +34,20 @@ class SamplerWorkspace {
     float weight;    // e^-distance
     float key;       // what the current stage orders by, ascending
   };
-  std::vector<float> logits;          // after bias and penalties
+  std::vector<float> logits;          // after bias, penalties and mask
   std::vector<float> weights;         // [vocabulary]
   std::vector<Candidate> candidates;  // ascending token id
   std::vector<Candidate> boundary;
   std::vector<text::TokenId> recent;
 };
 
-// `history`: the tokens before this position, prompt included. `params` must be valid. Errors: no logits, a
-// logit that is NaN or +infinity, no token left to choose, a token of the bias or the history outside the
-// vocabulary.
+// `history`: the tokens before this position, prompt included. `params` must be valid. `allowed`: one bit for
+// each token, bit t % 64 of word t / 64, or nothing; a token without its bit is not chosen. Errors: no
+// logits, a logit that is NaN or +infinity, no token left to choose, a token of the bias or the history
+// outside the vocabulary.
 Result<Sample> sample_token(std::span<const float> logits, std::span<const text::TokenId> history,
-                            const SamplingParams& params, std::uint64_t position,
-                            SamplerWorkspace& workspace);
+                            const SamplingParams& params, std::uint64_t position, SamplerWorkspace& workspace,
+                            std::span<const std::uint64_t> allowed = {});
 Result<Sample> sample_token(std::span<const float> logits, std::span<const text::TokenId> history,
                             const SamplingParams& params, std::uint64_t position);
 

@@ -182,6 +182,24 @@ TEST(Sample, LogprobsAreTheModelsOwn) {
   EXPECT_EQ(sample_token(std::vector<float>(9, 1.0f), {}, {.logprobs = 4}, 0).value().top.back().token, 3);
 }
 
+TEST(Sample, AMaskForbidsAndLeavesTheLogprobsAlone) {
+  SamplerWorkspace workspace;
+  const std::vector<float> logits = logits_of(kFive);
+  const std::vector<std::uint64_t> allowed = {0b10101};
+  std::set<TokenId> seen;
+  for (std::uint64_t position = 0; position < 2000; ++position) {
+    const Sample masked = sample_token(logits, {}, {.logprobs = 1}, position, workspace, allowed).value();
+    seen.insert(masked.token);
+    EXPECT_NEAR(masked.logprob, std::log(kFive[static_cast<std::size_t>(masked.token)]), 1e-6);
+    EXPECT_EQ(masked.top.front().token, 1);
+  }
+  EXPECT_EQ(seen, (std::set<TokenId>{0, 2, 4}));
+  const std::vector<std::uint64_t> all = {~std::uint64_t{0}}, none = {0};
+  EXPECT_EQ(sample_token(logits, {}, {}, 5, workspace, all).value().token,
+            sample_token(logits, {}, {}, 5).value().token);
+  EXPECT_FALSE(sample_token(logits, {}, {}, 5, workspace, none).ok());
+}
+
 TEST(Sample, DependsOnSeedAndPositionOnly) {
   const std::vector<float> flat(1000, 0.0f);
   SamplingParams params{.seed = 42};
