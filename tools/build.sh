@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools/build.sh PRESET JOBS: configures build/PRESET once and builds it; prints only warnings, errors and the end.
+# tools/build.sh PRESET JOBS [TARGET…]: configures build/PRESET once and builds it; prints only warnings, errors and the end.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 preset=$1
@@ -13,4 +13,4 @@ if [ ! -f "$dir/build.ninja" ]; then
     exit 1
   }
 fi
-exec cmake --build "$dir" --parallel "$jobs"
+exec cmake --build "$dir" --parallel "$jobs" ${3:+--target "${@:3}"}

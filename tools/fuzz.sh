@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.." || exit 1
 runs=${1:-20000}
 jobs=${2:-$(nproc)}
 tools/setup.sh --fuzz || exit 1
-tools/build.sh fuzz "$jobs" || exit 1
+mapfile -t targets < <(basename -s .cpp tests/fuzz/fuzz_*.cpp)
+tools/build.sh fuzz "$jobs" "${targets[@]}" || exit 1
 passed=0
 failed=0
 mkdir -p build/fuzz/crashes build/fuzz/logs

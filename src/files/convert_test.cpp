@@ -282,6 +282,10 @@ TEST(Vocabulary, OfMistralsSentencePieceAgreesWithItsTokenizer) {
   ASSERT_TRUE(back.ok()) << back.error().render();
   EXPECT_EQ(back->tokens, vocabulary->tokens);
   EXPECT_EQ(back->token_types, vocabulary->token_types);
+  // One id per special token: a list of `bos` nulls was written here once.
+  const json::value tree = parse_json(*json, "tokenizer.json").value();
+  const json::value& ids = tree.at("post_processor").at("special_tokens").at("<s>").at("ids");
+  EXPECT_EQ(ids, json::value(json::array({json::value(1)})));
 }
 
 }  // namespace

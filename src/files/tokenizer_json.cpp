@@ -75,7 +75,7 @@ json::value post_processor(const text::GgufVocabulary& vocabulary) {
   out["pair"] = json::array({token(0), text("A", 0), token(1), text("B", 1)});
   json::object special;
   special["id"] = bos;
-  special["ids"] = json::array({*vocabulary.bos});
+  special["ids"] = json::array({json::value(*vocabulary.bos)});
   special["tokens"] = json::array({json::value(bos)});
   json::object list;
   list[bos] = std::move(special);
