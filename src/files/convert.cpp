@@ -1,5 +1,7 @@
 #include "files/convert.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <memory>
@@ -116,6 +118,30 @@ void complete_vocabulary(const Checkpoint& source, const ModelFacts& facts, text
   }
 }
 
+// Tokens of no meaning, for a checkpoint that comes from no file.
+text::GgufVocabulary placeholder_vocabulary(std::int64_t size) {
+  constexpr std::int32_t kNormal = 1, kUnknown = 2, kControl = 3, kByte = 6;
+  text::GgufVocabulary out;
+  out.model = "llama";
+  out.tokens = {"<unk>", "<s>", "</s>"};
+  out.token_types = {kUnknown, kControl, kControl};
+  for (int byte = 0; byte < 256; ++byte) {
+    out.tokens.push_back(fmt::format("<0x{:02X}>", byte));
+    out.token_types.push_back(kByte);
+  }
+  while (out.tokens.size() < static_cast<std::size_t>(size)) {
+    out.tokens.push_back(fmt::format("\u2581{}", out.tokens.size()));
+    out.token_types.push_back(kNormal);
+  }
+  out.tokens.resize(static_cast<std::size_t>(size));
+  out.token_types.resize(out.tokens.size());
+  for (std::size_t i = 0; i < out.tokens.size(); ++i) out.scores.push_back(-static_cast<float>(i));
+  out.bos = 1;
+  out.eos = 2;
+  out.unknown = 0;
+  return out;
+}
+
 Result<text::GgufVocabulary> completed_vocabulary(const Checkpoint& source, const ModelFacts& facts) {
   text::GgufVocabulary out = TRY(vocabulary_of(source));
   if (out.model.empty() || out.tokens.empty()) {
@@ -146,6 +172,11 @@ Status make_gguf_keys(const Checkpoint& source, const ModelFacts& facts, const C
   add_gguf_keys(facts, keys);
   keys.add("general.file_type", file_type(options, plan));
   keys.add("general.quantization_version", kQuantizationVersion);
+  if (source.mappings.empty()) {
+    keys.add(placeholder_vocabulary(facts.vocabulary));
+    report.tokenizer_problem = source.tokenizer_problem + "; its tokens are placeholders";
+    return {};
+  }
   auto vocabulary = completed_vocabulary(source, facts);
   if (vocabulary.ok()) {
     keys.add(*vocabulary);
@@ -259,6 +290,13 @@ Result<ConvertReport> to_safetensors(const Checkpoint& source, const fs::path& f
 Result<ConvertReport> convert_checkpoint(const fs::path& source, const fs::path& destination,
                                          const ConvertOptions& options,
                                          const std::function<void(const ConvertProgress&)>& progress) {
+  const Checkpoint checkpoint = TRY(open_checkpoint(source, {.load_tokenizer = false}));
+  return convert_checkpoint(checkpoint, destination, options, progress);
+}
+
+Result<ConvertReport> convert_checkpoint(const Checkpoint& source, const fs::path& destination,
+                                         const ConvertOptions& options,
+                                         const std::function<void(const ConvertProgress&)>& progress) {
   if (fs::exists(destination)) {
     return Error{.kind = ErrorKind::kUsage,
                  .what = "the target exists already",
@@ -266,9 +304,14 @@ Result<ConvertReport> convert_checkpoint(const fs::path& source, const fs::path&
                  .hint = "choose another name, or remove it first"};
   }
   if (!options.type.empty()) TRY(quant_mix(options.type));
-  const Checkpoint checkpoint = TRY(open_checkpoint(source, {.load_tokenizer = false}));
-  if (options.container == Container::kGguf) return to_gguf(checkpoint, destination, options, progress);
-  return to_safetensors(checkpoint, destination, options, progress);
+  if (options.container == Container::kGguf) return to_gguf(source, destination, options, progress);
+  if (source.mappings.empty()) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "only a GGUF file can be made of this",
+                 .where = source.path.string(),
+                 .hint = "choose a target that ends in .gguf"};
+  }
+  return to_safetensors(source, destination, options, progress);
 }
 
 }  // namespace maestrale::files

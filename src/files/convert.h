@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "files/checkpoint.h"
 
 namespace maestrale::files {
 
@@ -43,6 +44,12 @@ struct ConvertReport {
 // ministral3, qwen2, qwen3 without experts.
 Result<ConvertReport> convert_checkpoint(const std::filesystem::path& source,
                                          const std::filesystem::path& destination,
+                                         const ConvertOptions& options,
+                                         const std::function<void(const ConvertProgress&)>& progress = {});
+
+// The same from an open checkpoint. One that comes from no file (a preset) has no vocabulary: its GGUF file
+// gets placeholder tokens, so that other programs open it, and the report says so; it becomes no folder.
+Result<ConvertReport> convert_checkpoint(const Checkpoint& source, const std::filesystem::path& destination,
                                          const ConvertOptions& options,
                                          const std::function<void(const ConvertProgress&)>& progress = {});
 

@@ -193,6 +193,25 @@ TEST(Convert, RefusesByName) {
   EXPECT_FALSE(fs::exists(folder / "out"));
 }
 
+TEST(Convert, GivesPlaceholderTokensToWhatComesFromNoFile) {
+  const fs::path golden = shared_folder("golden/arch");
+  if (golden.empty()) GTEST_SKIP() << "no shared data";
+  Checkpoint checkpoint = open_checkpoint(golden / "llama2-A/hf", {.load_tokenizer = false}).value();
+  const auto mappings = std::exchange(checkpoint.mappings, {});  // the weights stay, the files are unknown
+  checkpoint.tokenizer_problem = "no file";
+  const fs::path folder = fresh_folder("placeholders");
+  const auto report = convert_checkpoint(checkpoint, folder / "out.gguf", {});
+  ASSERT_TRUE(report.ok()) << report.error().render();
+  EXPECT_EQ(report->tokenizer_problem, "no file; its tokens are placeholders");
+  const auto back = open_checkpoint(folder / "out.gguf");
+  ASSERT_TRUE(back.ok()) << back.error().render();
+  ASSERT_NE(back->tokenizer, nullptr) << back->tokenizer_problem;
+  EXPECT_EQ(back->tokenizer->size(), checkpoint.metadata.at("vocab_size").to_number<std::int64_t>());
+  const auto refused = convert_checkpoint(checkpoint, folder / "out", {.container = Container::kSafetensors});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().what, "only a GGUF file can be made of this");
+}
+
 TEST(QuantMix, FollowsThePublishedRules) {
   const MixContext context{.layers = 32, .queries_per_key = 4, .experts = 0, .has_output = true};
   struct Row {

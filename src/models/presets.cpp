@@ -44,9 +44,19 @@ constexpr std::array kSettings = {
 #undef PRESET
 };
 
+// "Qwen2ForCausalLM" → "qwen2".
+std::string model_type_of(std::string_view architecture) {
+  std::string type(architecture.substr(0, architecture.find("For")));
+  std::transform(type.begin(), type.end(), type.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return type;
+}
+
 Result<json::object> config_of(const Preset& preset) {
   json::object config;
   config["architectures"] = json::array{json::string(preset.architecture)};
+  config["model_type"] = model_type_of(preset.architecture);
   config["num_hidden_layers"] = preset.layers;
   config["hidden_size"] = preset.hidden;
   config["num_attention_heads"] = preset.heads;

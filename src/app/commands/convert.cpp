@@ -5,17 +5,19 @@
 
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include "app/commands/commands.h"
 #include "app/render.h"
 #include "app/session.h"
 #include "files/quant_mix.h"
+#include "models/presets.h"
 
 namespace maestrale::app {
 namespace {
 
 struct Options {
-  std::string source, destination, format, type;
+  std::string source, destination, format, type, preset;
   CommonOptions common;
 };
 
@@ -43,14 +45,30 @@ Result<files::Container> container_for(const Options& options) {
   return gguf ? files::Container::kGguf : files::Container::kSafetensors;
 }
 
-Status convert(const Options& options) {
+// With a preset there is no source, and the first name is the destination.
+Result<files::Checkpoint> open_source(Options& options) {
+  if (!options.preset.empty() && options.destination.empty()) {
+    options.destination = std::exchange(options.source, "preset " + options.preset);
+    return models::preset_checkpoint(options.preset, options.type.empty() ? "q4_0" : options.type);
+  }
+  if (!options.preset.empty() || options.destination.empty()) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = options.preset.empty() ? "no target" : "two sources",
+                 .where = "convert",
+                 .expected = "SRC DST, or --preset NAME DST"};
+  }
+  return files::open_checkpoint(options.source, {.load_tokenizer = false});
+}
+
+Status convert(Options& options) {
+  const files::Checkpoint source = TRY(open_source(options));
   files::ConvertOptions convert;
   convert.container = TRY(container_for(options));
-  convert.type = options.type;
+  if (options.preset.empty()) convert.type = options.type;  // a preset has it already
   convert.threads = static_cast<int>(options.common.threads);
   ProgressBar bar("writing", options.common.quiet);
   const auto report = TRY(files::convert_checkpoint(
-      options.source, options.destination, convert, [&bar](const files::ConvertProgress& progress) {
+      source, options.destination, convert, [&bar](const files::ConvertProgress& progress) {
         if (progress.bytes_total == 0) return;
         bar.update(static_cast<double>(progress.bytes_done) / static_cast<double>(progress.bytes_total));
       }));
@@ -76,16 +94,18 @@ Command add_convert(CLI::App& root) {
   auto options = std::make_shared<Options>();
   CLI::App* app = root.add_subcommand("convert", "write a model in another file format");
   add_text(*app, "SRC", options->source, "model file or folder")->required();
-  add_text(*app, "DST", options->destination, "file (GGUF) or folder (safetensors) to write; must not exist")
-      ->required();
+  add_text(*app, "DST", options->destination, "file (GGUF) or folder (safetensors) to write; must not exist");
   add_text(*app, "--format", options->format, "gguf or safetensors (default: gguf where DST ends in .gguf)");
   add_text(*app, "--type", options->type,
            "number format of the weights (default: as they are): " + type_list());
+  add_text(*app, "--preset", options->preset,
+           "instead of SRC: a known shape with random weights (`maestrale bench --help` lists them)");
   add_common_options(*app, options->common);
   app->footer(
       "Examples:\n"
       "  maestrale convert ./Qwen3-0.6B qwen3.gguf --type q8_0\n"
-      "  maestrale convert model.gguf ./folder --format safetensors --type bf16");
+      "  maestrale convert model.gguf ./folder --format safetensors --type bf16\n"
+      "  maestrale convert --preset tinyllama-1.1b --type q4_0 random.gguf");
   return {app, [options] { return convert(*options); }};
 }
 
