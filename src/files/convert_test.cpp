@@ -207,7 +207,8 @@ TEST(Convert, GivesPlaceholderTokensToWhatComesFromNoFile) {
   ASSERT_TRUE(back.ok()) << back.error().render();
   ASSERT_NE(back->tokenizer, nullptr) << back->tokenizer_problem;
   EXPECT_EQ(back->tokenizer->size(), checkpoint.metadata.at("vocab_size").to_number<std::int64_t>());
-  const auto refused = convert_checkpoint(checkpoint, folder / "out", {.container = Container::kSafetensors});
+  const auto refused =
+      convert_checkpoint(checkpoint, folder / "out", {.container = Container::kSafetensors, .type = ""});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().what, "only a GGUF file can be made of this");
 }
