@@ -91,8 +91,8 @@ CharNfa CharNfa::one_of(std::span<const std::string> texts) {
   return out;
 }
 
-// Four copies of every state: (at the begin?) x (at the end?). Characters are read in no copy that is at the end
-// and lead to those that are not at the begin.
+// Four copies of every state: (at the begin?) x (at the end?). Characters are read in no copy that is at the
+// end and lead to those that are not at the begin.
 CharNfa CharNfa::without_assertions() const {
   if (std::all_of(states_.begin(), states_.end(), [](const State& s) { return s.assertions.empty(); })) {
     return *this;
@@ -160,7 +160,8 @@ CharNfa CharNfa::trimmed() const {
   CharNfa out;
   out.full_ = full_;
   for (const std::uint32_t state : forward) {
-    if (useful[state] && state != 0) place[state] = static_cast<std::uint32_t>(out.states_.size()), out.states_.emplace_back();
+    if (useful[state] && state != 0)
+      place[state] = static_cast<std::uint32_t>(out.states_.size()), out.states_.emplace_back();
   }
   for (const std::uint32_t state : forward) {
     if (!useful[state]) continue;
@@ -300,7 +301,8 @@ bool CharNfa::matches(std::string_view text) const {
     next.erase(std::unique(next.begin(), next.end()), next.end());
     at = plain.closed(std::move(next));
   }
-  return std::any_of(at.begin(), at.end(), [&](std::uint32_t state) { return plain.states_[state].accepting; });
+  return std::any_of(at.begin(), at.end(),
+                     [&](std::uint32_t state) { return plain.states_[state].accepting; });
 }
 
 }  // namespace maestrale::grammar

@@ -1,5 +1,5 @@
-// Finite automata over code points: what a regular expression, a length or a list of names says of the content
-// of a string, before it is spelled in bytes. All operations are exact.
+// Finite automata over code points: what a regular expression, a length or a list of names says of the
+// content of a string, before it is spelled in bytes. All operations are exact.
 #pragma once
 
 #include <cstddef>
@@ -53,7 +53,7 @@ class CharNfa {
   CharNfa complement() const;
   CharNfa deterministic() const;  // total: every state has an edge for every character
   bool matches_nothing() const;
-  bool finite() const;  // only so many texts
+  bool finite() const;                        // only so many texts
   bool matches(std::string_view text) const;  // UTF-8
 
  private:

@@ -98,8 +98,9 @@ CharSet CharSet::intersected(const CharSet& other) const {
 }
 
 bool CharSet::contains(char32_t codepoint) const {
-  const auto after = std::upper_bound(ranges_.begin(), ranges_.end(), codepoint,
-                                      [](char32_t value, const CharRange& range) { return value < range.low; });
+  const auto after =
+      std::upper_bound(ranges_.begin(), ranges_.end(), codepoint,
+                       [](char32_t value, const CharRange& range) { return value < range.low; });
   return after != ranges_.begin() && std::prev(after)->high >= codepoint;
 }
 

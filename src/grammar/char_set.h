@@ -15,7 +15,8 @@ struct CharRange {
   auto operator<=>(const CharRange&) const = default;
 };
 
-// Scalar values only: surrogates are in no set. Ranges are sorted, disjoint and not adjacent after normalise().
+// Scalar values only: surrogates are in no set. Ranges are sorted, disjoint and not adjacent after
+// normalise().
 class CharSet {
  public:
   CharSet() = default;

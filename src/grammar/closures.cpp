@@ -24,7 +24,8 @@ std::vector<bool> Closures::reach_ends(bool by_bytes) const {
   std::vector<std::vector<Back>> back(builder_.states_.size());
   std::vector<std::vector<CallEdge>> waiting(builder_.rules_.size());  // .back: the call's source
   std::vector<std::vector<RuleId>> starts(builder_.states_.size());
-  for (RuleId rule = 0; rule < builder_.rules_.size(); ++rule) starts[builder_.rules_[rule].start].push_back(rule);
+  for (RuleId rule = 0; rule < builder_.rules_.size(); ++rule)
+    starts[builder_.rules_[rule].start].push_back(rule);
   for (StateId from = 0; from < builder_.states_.size(); ++from) {
     const auto& state = builder_.states_[from];
     for (const StateId to : state.empties) back[to].push_back({from});
@@ -122,7 +123,8 @@ Status Closures::fill(Network& network, RuleId root, const std::string& where) {
     }
     network.summary_of_[entry] = static_cast<std::uint32_t>(network.summaries_.size());
     network.summaries_.push_back({static_cast<std::uint32_t>(network.readers_.size()),
-                                  static_cast<std::uint32_t>(network.calls_.size()), 0, ends_, free_key_end_});
+                                  static_cast<std::uint32_t>(network.calls_.size()), 0, ends_,
+                                  free_key_end_});
     network.readers_.insert(network.readers_.end(), readers_.begin(), readers_.end());
     network.calls_.insert(network.calls_.end(), calls_.begin(), calls_.end());
     plain_of_.push_back(plain_);

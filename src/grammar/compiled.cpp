@@ -5,8 +5,8 @@
 namespace maestrale::grammar {
 namespace {
 
-// Work that one mask may cost, in network states looked at: some tenths of a second. Tokens that come later in
-// byte order are not allowed. Only grammars of extreme ambiguity come near.
+// Work that one mask may cost, in network states looked at: some tenths of a second. Tokens that come later
+// in byte order are not allowed. Only grammars of extreme ambiguity come near.
 constexpr std::size_t kMaskWorkMax = 8'000'000;
 
 class TrieWalk {

@@ -70,14 +70,16 @@ Status GbnfParser::definition() {
   skip_blanks(true);
   const std::uint32_t body = TRY(alternatives(0));
   skip_blanks(false);
-  if (!at_end() && !next_is("\n") && !next_is("\r")) return wrong("the rule '" + rule + "' does not end here");
+  if (!at_end() && !next_is("\n") && !next_is("\r"))
+    return wrong("the rule '" + rule + "' does not end here");
   if (!definitions_.emplace(rule, body).second) return wrong("the rule '" + rule + "' is defined twice");
   return {};
 }
 
 // At depth 0 a line end closes the rule; inside parentheses it is a blank.
 Result<std::uint32_t> GbnfParser::alternatives(int depth) {
-  if (depth > kDepthMax) return wrong("groups are nested too deeply (limit " + std::to_string(kDepthMax) + ")");
+  if (depth > kDepthMax)
+    return wrong("groups are nested too deeply (limit " + std::to_string(kDepthMax) + ")");
   Node node{Node::Kind::kAlternatives};
   do {
     skip_blanks(true);
@@ -200,7 +202,8 @@ Result<char32_t> GbnfParser::hex(int digits) {
   char32_t value = 0;
   for (int i = 0; i < digits; ++i, ++at_) {
     const char c = at_end() ? ' ' : text_[at_];
-    const std::size_t digit = std::string_view("0123456789abcdef").find(c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c);
+    const std::size_t digit =
+        std::string_view("0123456789abcdef").find(c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c);
     if (digit == std::string_view::npos) return wrong("a hexadecimal digit is missing");
     value = value * 16 + static_cast<char32_t>(digit);
   }
@@ -244,7 +247,8 @@ Status GbnfParser::emit_all(NetworkBuilder& builder) {
   for (const auto& [rule, body] : definitions_) rules_.emplace(rule, builder.rule(rule));
   for (const Node& node : nodes_) {
     if (node.kind == Node::Kind::kRule && !definitions_.contains(node.text)) {
-      return Error{.what = "not a GBNF grammar: the rule '" + node.text + "' is not defined", .where = where_};
+      return Error{.what = "not a GBNF grammar: the rule '" + node.text + "' is not defined",
+                   .where = where_};
     }
   }
   for (const auto& [rule, body] : definitions_) {

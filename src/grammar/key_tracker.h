@@ -1,5 +1,5 @@
-// Which keys the objects that are open in a JSON text already have. Fed with bytes of text that is known to be
-// the beginning of valid JSON whose free keys have one spelling each; it only has to compare keys.
+// Which keys the objects that are open in a JSON text already have. Fed with bytes of text that is known to
+// be the beginning of valid JSON whose free keys have one spelling each; it only has to compare keys.
 #pragma once
 
 #include <cstdint>

@@ -112,8 +112,8 @@ bool Matcher::accept(text::TokenId token) {
 
 bool Matcher::finished() const {
   const std::lock_guard lock(state_->walk->mutex);
-  return state_->ended || (state_->walk->states.accepting(state_->position) &&
-                           !state_->walk->states.live(state_->position));
+  return state_->ended ||
+         (state_->walk->states.accepting(state_->position) && !state_->walk->states.live(state_->position));
 }
 
 bool Matcher::complete() const {

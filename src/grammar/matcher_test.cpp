@@ -7,9 +7,10 @@
 namespace maestrale::grammar {
 namespace {
 
-const std::vector<std::string> kLonger = {"ab", "abc", "\"a", "a\"", "\":", "\",\"", "{\"", "}}", "]}", "\xc3\xa9", "\xa9x",
-                                          "12", "0.5", "true", "rue", "  ", "\n  ", "aaaaaaaaaaaaaaaaaaaa",
-                                          "b\",\"b\":1", "\\n", "\\u00", "\":{\"a\":", "((", "1+(2"};
+const std::vector<std::string> kLonger = {
+    "ab",          "abc",   "\"a",   "a\"",        "\":",  "\",\"", "{\"", "}}",   "]}",
+    "\xc3\xa9",    "\xa9x", "12",    "0.5",        "true", "rue",   "  ",  "\n  ", "aaaaaaaaaaaaaaaaaaaa",
+    "b\",\"b\":1", "\\n",   "\\u00", "\":{\"a\":", "((",   "1+(2"};
 
 GrammarPtr gbnf(std::string_view source) {
   auto made = compile_gbnf(source);
@@ -50,9 +51,7 @@ class MatcherTest : public testing::Test {
   }
 };
 
-TEST_F(MatcherTest, EndTokenIsKnown) {
-  ASSERT_THAT(tokenizer->end_tokens(), testing::ElementsAre(end));
-}
+TEST_F(MatcherTest, EndTokenIsKnown) { ASSERT_THAT(tokenizer->end_tokens(), testing::ElementsAre(end)); }
 
 TEST_F(MatcherTest, FollowsAListOfChoices) {
   const std::vector<std::string> choices = {"ab", "abc", "b"};

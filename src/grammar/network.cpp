@@ -92,9 +92,10 @@ Status Network::order_rules(const NetworkBuilder& builder, const std::string& wh
       }
       const RuleId called = calls[top.next++].rule;
       if (marks[called] == Mark::kOpen) {
-        return Error{.what = "rule '" + builder.rules_[called].name + "' may begin with itself (left recursion)",
-                     .where = where,
-                     .hint = "write it as a repetition or with the recursion at the end"};
+        return Error{
+            .what = "rule '" + builder.rules_[called].name + "' may begin with itself (left recursion)",
+            .where = where,
+            .hint = "write it as a repetition or with the recursion at the end"};
       }
       if (marks[called] == Mark::kDone) continue;
       marks[called] = Mark::kOpen;

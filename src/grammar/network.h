@@ -55,7 +55,8 @@ class NetworkBuilder {
   void text(StateId from, std::string_view text, StateId to);
   // One code point of the set, as UTF-8.
   void characters(StateId from, const CharSet& set, StateId to);
-  // A promise: every character that stands for itself in a JSON string leads from `from` to `to` (among others).
+  // A promise: every character that stands for itself in a JSON string leads from `from` to `to` (among
+  // others).
   void plain(StateId from, StateId to);
   // A key of an object that the grammar did not choose ends at `state`: it must be compared with the others.
   void free_key_end(StateId state) { free_key_ends_.push_back(state); }
@@ -95,8 +96,8 @@ class Network {
   struct Closure {
     std::span<const StateId> readers;  // states with byte edges
     std::span<const CallEdge> calls;
-    bool ends = false;      // the rule may be over
-    bool only_end = false;  // and nothing else
+    bool ends = false;       // the rule may be over
+    bool only_end = false;   // and nothing else
     std::uint8_t plain = 0;  // so many plain characters may follow in any choice (at least; up to 255)
     bool free_key_end = false;
   };

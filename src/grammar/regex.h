@@ -1,5 +1,5 @@
-// ECMA-262 regular expressions (with the `u` flag, as JSON Schema uses them), without what no automaton can keep:
-// look-around, back references and word boundaries are refused by name.
+// ECMA-262 regular expressions (with the `u` flag, as JSON Schema uses them), without what no automaton can
+// keep: look-around, back references and word boundaries are refused by name.
 #pragma once
 
 #include <string>
@@ -17,5 +17,8 @@ enum class RegexUse {
 
 // Errors: kInvalidInput (not an expression; with the place), kUnsupported, kResource (too large).
 Result<CharNfa> parse_regex(std::string_view pattern, RegexUse use, const std::string& where);
+
+// "Letter" -> "L": the short form of a general category's long name; other names as they are.
+std::string_view short_property_name(std::string_view name);
 
 }  // namespace maestrale::grammar

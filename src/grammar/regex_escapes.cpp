@@ -3,6 +3,7 @@
 #include <array>
 #include <map>
 
+#include "grammar/regex.h"
 #include "grammar/regex_tree.h"
 
 namespace maestrale::grammar {
@@ -29,11 +30,23 @@ CharSet space() {
 const char* const kCategories[] = {"Cn", "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd",
                                    "Nl", "No", "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "Sm",
                                    "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co"};
-const std::map<std::string, std::string, std::less<>> kLongNames = {
-    {"Letter", "L"},      {"Lowercase_Letter", "Ll"}, {"Uppercase_Letter", "Lu"}, {"Mark", "M"},
-    {"Number", "N"},      {"Decimal_Number", "Nd"},   {"digit", "Nd"},            {"Punctuation", "P"},
-    {"punct", "P"},       {"Symbol", "S"},            {"Separator", "Z"},         {"Space_Separator", "Zs"},
-    {"Other", "C"},       {"Control", "Cc"}};
+struct LongName {
+  std::string_view name, code;
+};
+constexpr LongName kLongNames[] = {{"Letter", "L"},
+                                   {"Lowercase_Letter", "Ll"},
+                                   {"Uppercase_Letter", "Lu"},
+                                   {"Mark", "M"},
+                                   {"Number", "N"},
+                                   {"Decimal_Number", "Nd"},
+                                   {"digit", "Nd"},
+                                   {"Punctuation", "P"},
+                                   {"punct", "P"},
+                                   {"Symbol", "S"},
+                                   {"Separator", "Z"},
+                                   {"Space_Separator", "Zs"},
+                                   {"Other", "C"},
+                                   {"Control", "Cc"}};
 
 bool category_set(std::string_view name, CharSet& set) {
   std::array<bool, std::size(kCategories)> chosen{};
@@ -80,6 +93,13 @@ Result<CharSet> RegexParser::escaped_class(char letter, bool& known) {
   }
 }
 
+std::string_view short_property_name(std::string_view name) {
+  for (const LongName& known : kLongNames) {
+    if (known.name == name) return known.code;
+  }
+  return name;
+}
+
 // After the backslash.
 Result<CharSet> RegexParser::escape(bool in_bracket) {
   if (at_end()) return wrong("a backslash at the end");
@@ -124,8 +144,8 @@ Result<char32_t> RegexParser::escaped_character(char letter) {
       if (std::string_view("^$\\.*+?()[]{}|/-").find(letter) != std::string_view::npos) {
         return static_cast<char32_t>(letter);
       }
-      if (static_cast<unsigned char>(letter) < 0x80 && std::string_view("\"'#%&,:;<=>@_`~! ").find(letter) !=
-                                                           std::string_view::npos) {
+      if (static_cast<unsigned char>(letter) < 0x80 &&
+          std::string_view("\"'#%&,:;<=>@_`~! ").find(letter) != std::string_view::npos) {
         return static_cast<char32_t>(letter);  // needless, common, and without a second meaning
       }
       return wrong(std::string("`\\") + letter + "` has no meaning");
@@ -136,9 +156,9 @@ Result<char32_t> RegexParser::hex(int digits) {
   char32_t value = 0;
   for (int i = 0; i < digits; ++i, ++at_) {
     const char c = at_end() ? ' ' : text_[at_];
-    const int digit = c >= '0' && c <= '9'                      ? c - '0'
+    const int digit = c >= '0' && c <= '9'                     ? c - '0'
                       : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                                : -1;
+                                                               : -1;
     if (digit < 0) return wrong("a hexadecimal digit is missing");
     value = value * 16 + static_cast<char32_t>(digit);
   }
@@ -173,8 +193,7 @@ Result<CharSet> RegexParser::property(bool inverted) {
   for (const char* prefix : {"General_Category=", "gc="}) {
     if (name.starts_with(prefix)) name.erase(0, std::string_view(prefix).size());
   }
-  const auto known = kLongNames.find(name);
-  if (known != kLongNames.end()) name = known->second;
+  name = short_property_name(name);
   CharSet& set = properties_[name];  // looked through once for each name
   if (set.empty() && !category_set(name, set)) return unsupported("the Unicode property '" + name + "'");
   return inverted ? set.inverted() : set;

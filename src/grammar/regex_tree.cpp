@@ -55,7 +55,8 @@ Result<std::uint32_t> RegexParser::parse() {
 }
 
 Result<std::uint32_t> RegexParser::alternatives(int depth) {
-  if (depth > kDepthMax) return wrong("groups are nested too deeply (limit " + std::to_string(kDepthMax) + ")");
+  if (depth > kDepthMax)
+    return wrong("groups are nested too deeply (limit " + std::to_string(kDepthMax) + ")");
   RegexNode node{RegexNode::Kind::kAlternatives};
   do {
     node.parts.push_back(TRY(sequence(depth)));

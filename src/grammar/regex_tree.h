@@ -14,9 +14,9 @@ namespace maestrale::grammar {
 
 struct RegexNode {
   enum class Kind : std::uint8_t { kSet, kSequence, kAlternatives, kRepeat, kBegin, kEnd } kind;
-  CharSet set = {};                      // kSet
+  CharSet set = {};                       // kSet
   std::vector<std::uint32_t> parts = {};  // of the others; kRepeat has one
-  std::int64_t least = 0, most = 0;      // kRepeat; most < 0: no limit
+  std::int64_t least = 0, most = 0;       // kRepeat; most < 0: no limit
 };
 
 class RegexParser {

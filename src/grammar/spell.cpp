@@ -51,7 +51,8 @@ void Speller::content_character(StateId from, const CharSet& set, StateId to) {
 void Speller::spell(const CharNfa& nfa, StateId from, StateId to, bool json) {
   const CharNfa clean = nfa.without_empties();
   std::vector<StateId> places;
-  for (std::size_t i = 0; i < clean.states().size() && !builder_.full(); ++i) places.push_back(builder_.state());
+  for (std::size_t i = 0; i < clean.states().size() && !builder_.full(); ++i)
+    places.push_back(builder_.state());
   if (builder_.full()) return;
   builder_.empty(from, places[0]);
   for (std::size_t i = 0; i < clean.states().size() && !builder_.full(); ++i) {

@@ -12,7 +12,8 @@ std::uint64_t pair_key(std::uint32_t a, std::uint32_t b) { return std::uint64_t{
 
 }  // namespace
 
-StateStore::StateStore(const Network& network, const WalkLimits& limits) : network_(network), limits_(limits) {
+StateStore::StateStore(const Network& network, const WalkLimits& limits)
+    : network_(network), limits_(limits) {
   std::vector<std::uint32_t> bottom{kNone, 0};
   depths_.push_back(0);
   bool fresh = false;

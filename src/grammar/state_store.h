@@ -1,6 +1,6 @@
-// The deterministic form of a network, made as far as it is walked. A position is the set of all (network state,
-// stack of returns) that the text so far can have led to; the stacks of one network state are merged into one
-// tree-like node, so that ambiguity costs no more than the number of network states.
+// The deterministic form of a network, made as far as it is walked. A position is the set of all (network
+// state, stack of returns) that the text so far can have led to; the stacks of one network state are merged
+// into one tree-like node, so that ambiguity costs no more than the number of network states.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@
 
 namespace maestrale::grammar {
 
-// Beyond these a way on is not taken: a text may then not be continued that the grammar would allow, never the
-// other way round.
+// Beyond these a way on is not taken: a text may then not be continued that the grammar would allow, never
+// the other way round.
 struct WalkLimits {
   std::uint32_t frames = 256;    // rules entered and not left
   std::size_t positions = 1000;  // network states at once
@@ -75,8 +75,8 @@ class StateStore {
 
   const Network& network_;
   WalkLimits limits_;
-  Interner stacks_;   // words: return state, stack below, … ; sorted by return state
-  Interner configs_;  // words: state, stack, … ; and one word of flags
+  Interner stacks_;                    // words: return state, stack below, … ; sorted by return state
+  Interner configs_;                   // words: state, stack, … ; and one word of flags
   std::vector<std::uint32_t> depths_;  // of the stacks
   std::vector<State> states_;
   std::vector<Id> rows_;

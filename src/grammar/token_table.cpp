@@ -76,7 +76,8 @@ TokenTable::TokenTable(const text::Tokenizer& tokenizer) : size_(tokenizer.size(
   begins_.push_back(0);
   for (text::TokenId token = 0; token < size_; ++token) {
     const std::string_view bytes = tokenizer.bytes(token);
-    if (stands_in_text(tokenizer, token) && !this->ends(token) && bytes.size() <= kTokenBytesMax) arena_ += bytes;
+    if (stands_in_text(tokenizer, token) && !this->ends(token) && bytes.size() <= kTokenBytesMax)
+      arena_ += bytes;
     begins_.push_back(static_cast<std::uint32_t>(arena_.size()));
   }
   std::vector<Entry> entries;

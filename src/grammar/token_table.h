@@ -26,7 +26,8 @@ struct TokenTrie {
   std::vector<text::TokenId> tokens;
 };
 
-// If `length` plain characters may follow, `plain` is allowed as it stands and only `rest` is left to look at.
+// If `length` plain characters may follow, `plain` is allowed as it stands and only `rest` is left to look
+// at.
 struct Slice {
   int length = 0;
   std::vector<std::uint64_t> plain;  // tokens of at most `length` plain characters

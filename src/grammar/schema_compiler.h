@@ -1,0 +1,75 @@
+// From a JSON Schema to rules of a network: one rule for each set of schemas that must hold together.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "grammar/json_text.h"
+#include "grammar/schema_facts.h"
+#include "grammar/validate_run.h"
+
+namespace maestrale::grammar {
+
+class SchemaCompiler {
+ public:
+  static constexpr std::size_t kRulesMax = 20'000;
+
+  SchemaCompiler(const PreparedSchema& schema, NetworkBuilder& builder, const JsonStyle& style)
+      : schema_(schema), builder_(builder), json_(builder, style), gatherer_(schema.index) {}
+  Result<RuleId> compile();
+
+ private:
+  struct Element {  // what a member or an item must be; nothing: anything
+    Goal goal;
+  };
+  // Keys that the schema does not name, with the schemas for what stands there.
+  struct FreeKeys {
+    std::optional<CharNfa> names;  // none: any name
+    Goal goal;
+  };
+  struct ObjectPlan {
+    std::vector<std::string> names;
+    std::vector<Goal> goals;
+    std::vector<bool> required;
+    std::vector<FreeKeys> free;
+  };
+
+  RuleId rule(const Goal& goal);  // emitted later
+  Status emit(const Goal& goal, RuleId rule);
+  Status emit_values(const Facts& facts, StateId from, StateId to);
+  Status emit_alternatives(const Facts& facts, StateId from, StateId to);
+  Status emit_string(const Facts& facts, StateId from, StateId to);
+  void emit_number(const Facts& facts, StateId from, StateId to);
+  void emit_array(const Facts& facts, StateId from, StateId to);
+  Status emit_object(const Facts& facts, StateId from, StateId to);
+  void emit_members(const ObjectPlan& plan, const Facts& facts, StateId from, StateId to);
+  RuleId member(const ObjectPlan& plan, std::size_t at);
+  RuleId free_member(const FreeKeys& keys);
+
+  // What the content of a string must be; nothing: only its length counts.
+  Result<std::optional<CharNfa>> string_content(const Facts& facts) const;
+  // The names that propertyNames allows.
+  Status limit_names(const Facts& facts, ObjectPlan& plan, std::optional<CharNfa>& allowed);
+  Result<bool> name_is_allowed(const Facts& facts, const std::string& name) const;
+  Status plan_names(const Facts& facts, ObjectPlan& plan) const;
+  Status plan_free(const Facts& facts, const std::optional<CharNfa>& allowed, ObjectPlan& plan) const;
+  Status add_free(const Facts& facts, const std::vector<std::string>& patterns, unsigned matched,
+                  const std::optional<CharNfa>& allowed, ObjectPlan& plan) const;
+  Result<Goal> goal_of_name(const Facts& facts, const std::string& name) const;
+
+  Status refuse_overlap(const Alternatives& group);
+  Result<bool> disjoint(const Goal& a, const Goal& b, int depth) const;
+  Result<bool> disjoint_objects(const Facts& a, const Facts& b, int depth) const;
+  Result<bool> disjoint_values(const Facts& listed, const Facts& other) const;
+
+  const PreparedSchema& schema_;
+  NetworkBuilder& builder_;
+  JsonText json_;
+  FactGatherer gatherer_;
+  std::map<Goal, RuleId> rules_;
+  std::vector<std::pair<Goal, RuleId>> waiting_;
+};
+
+}  // namespace maestrale::grammar
