@@ -14,6 +14,20 @@ namespace {
 
 // Long enough to bridge the gap between two regions of one step, short enough to be invisible in idle load.
 constexpr int kSpins = 20000;
+// Rounds that the caller spins for the last chunks before it sleeps, which frees its core for a held-up
+// worker.
+constexpr int kJoinSpins = 4000;
+
+// A region's word: 15 bits of its number, whether it is open, the workers inside. Numbers come round again; a
+// worker that slept so long misses one region, which the others do without it.
+constexpr std::uint32_t kInside = 0xffff, kOpen = 0x10000, kNumber = 0xfffe0000, kNextNumber = 0x20000;
+
+// Of so much watched time a share above kBearable lost to held-up workers makes them sit out, first for
+// kFirstRest, twice as long each time, at most kLongestRest.
+constexpr auto kWatch = std::chrono::milliseconds(10);
+constexpr auto kFirstRest = std::chrono::milliseconds(50);
+constexpr auto kLongestRest = std::chrono::milliseconds(800);
+constexpr int kBearable = 3;  // a third
 
 void pause() {
 #if defined(__x86_64__)
@@ -31,7 +45,8 @@ double cgroup_quota() {
   double microseconds = 0;
   std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
   std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  if (v1_quota >> microseconds && v1_period >> period && microseconds > 0 && period > 0) return microseconds / period;
+  if (v1_quota >> microseconds && v1_period >> period && microseconds > 0 && period > 0)
+    return microseconds / period;
   return 0;
 }
 
@@ -40,8 +55,9 @@ double cgroup_quota() {
 int available_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  int cores = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
-                                                           : static_cast<int>(std::thread::hardware_concurrency());
+  int cores = sched_getaffinity(0, sizeof(set), &set) == 0
+                  ? CPU_COUNT(&set)
+                  : static_cast<int>(std::thread::hardware_concurrency());
   const double quota = cgroup_quota();
   if (quota > 0) cores = std::min(cores, static_cast<int>(std::ceil(quota)));
   return std::max(cores, 1);
@@ -55,25 +71,27 @@ ThreadPool::ThreadPool(int threads) {
 
 ThreadPool::~ThreadPool() {
   stop_.store(true, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+  region_.store(((region_.load() & kNumber) + kNextNumber) | kOpen, std::memory_order_release);
+  region_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
 void ThreadPool::run(std::int64_t count, const std::function<void(std::int64_t, int)>& body) {
   if (count <= 0) return;
-  if (workers_.empty() || count == 1) {
+  const bool alone = workers_.empty() || count == 1;
+  const Clock::time_point start = alone ? Clock::time_point{} : Clock::now();
+  if (alone || start < sit_out_until_) {
     for (std::int64_t index = 0; index < count; ++index) body(index, 0);
     return;
   }
   body_ = &body;
   count_ = count;
   next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
-  generation_.notify_all();
+  region_.store(((region_.load(std::memory_order_relaxed) & kNumber) + kNextNumber) | kOpen,
+                std::memory_order_release);
+  region_.notify_all();
   drain(0);
-  while (busy_.load(std::memory_order_acquire) != 0) pause();
+  join(start);
 }
 
 void ThreadPool::drain(int worker) {
@@ -84,15 +102,67 @@ void ThreadPool::drain(int worker) {
   }
 }
 
+// Closes the region and waits for the workers inside.
+void ThreadPool::join(Clock::time_point start) {
+  region_.fetch_and(~kOpen, std::memory_order_acq_rel);
+  const auto inside = [this] { return (region_.load(std::memory_order_acquire) & kInside) != 0; };
+  if (!inside()) return judge({}, start, Clock::now());
+  const Clock::time_point drained = Clock::now();
+  for (int spin = 0; spin < kJoinSpins && inside(); ++spin) pause();
+  if (inside()) {
+    caller_sleeps_.store(true);
+    for (std::uint32_t now = region_.load(); (now & kInside) != 0; now = region_.load()) region_.wait(now);
+    caller_sleeps_.store(false);
+  }
+  const Clock::time_point end = Clock::now();
+  judge(end - drained, start, end);
+}
+
+void ThreadPool::judge(Clock::duration lost, Clock::time_point start, Clock::time_point end) {
+  lost_ += lost;
+  watched_ += end - start;
+  if (watched_ < kWatch) return;
+  if (lost_ * kBearable > watched_) {
+    rest_ = std::clamp<Clock::duration>(2 * rest_, kFirstRest, kLongestRest);
+    sit_out_until_ = end + rest_;
+  } else {
+    rest_ = {};
+  }
+  lost_ = watched_ = {};
+}
+
+// Whether the worker got into an open region that it has not been in.
+bool ThreadPool::enter(std::uint32_t& seen) {
+  std::uint32_t now = region_.load(std::memory_order_acquire);
+  while ((now & kOpen) != 0 && (now & kNumber) != seen) {
+    if (!region_.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) continue;
+    seen = now & kNumber;
+    return true;
+  }
+  return false;
+}
+
+void ThreadPool::leave() {
+  const std::uint32_t before = region_.fetch_sub(1);
+  if ((before & kInside) == 1 && caller_sleeps_.load()) region_.notify_all();
+}
+
 void ThreadPool::work(int worker) {
   std::uint32_t seen = 0;
   for (;;) {
-    for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) pause();
-    generation_.wait(seen, std::memory_order_acquire);
-    seen = generation_.load(std::memory_order_acquire);
+    bool entered = enter(seen);
+    for (int spin = 0; !entered && spin < kSpins; ++spin) {
+      pause();
+      entered = enter(seen);
+    }
+    while (!entered) {
+      const std::uint32_t now = region_.load(std::memory_order_acquire);
+      entered = enter(seen);
+      if (!entered) region_.wait(now, std::memory_order_acquire);
+    }
     if (stop_.load(std::memory_order_relaxed)) return;
     drain(worker);
-    busy_.fetch_sub(1, std::memory_order_acq_rel);
+    leave();
   }
 }
 

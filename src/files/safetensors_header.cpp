@@ -100,7 +100,7 @@ class Handler {
   bool begin_entry(Code& code) {
     if (!names_.insert(key_).second) return refuse(code, "'" + key_ + "' stands in the header twice");
     in_metadata_ = key_ == "__metadata__";
-    if (!in_metadata_) header_.entries.push_back({.name = key_, .dtype = {}, .shape = {}});
+    if (!in_metadata_) header_.entries.emplace_back().name = key_;
     return true;
   }
   bool begin_field(Code& code) {
