@@ -92,15 +92,16 @@ std::vector<Event> Answer::sorted_out(Choice& choice, std::vector<Event> events)
 void Answer::take_token(int index, const engine::TokenEvent& token) {
   Choice& choice = *choices_[static_cast<std::size_t>(index)];
   if (choice.over) return;
-  if (choice.decoder) (void)choice.stops.push(choice.decoder->push(token.token));
+  if (choice.decoder && token.is_token) (void)choice.stops.push(choice.decoder->push(token.token));
   ChoiceDelta delta;
   if (choice.reader != nullptr) {
-    delta.events = sorted_out(choice, choice.reader->push(token.token, token.text));
+    delta.events = sorted_out(choice, token.is_token ? choice.reader->push(token.token, token.text)
+                                                     : choice.reader->push(token.text));
   } else if (!token.text.empty()) {
     delta.events.push_back({.kind = Event::Kind::kText, .text = token.text});
   }
-  reasoning_tokens_ += choice.thinking;
-  if (options_.notes) delta.note = note(token);
+  reasoning_tokens_ += token.is_token && choice.thinking;
+  if (options_.notes && token.is_token) delta.note = note(token);
   if (!delta.events.empty() || delta.note) ready_.push_back({.choice = index, .what = std::move(delta)});
   if (!choice.over) return;
   ready_.push_back({.choice = index, .what = ChoiceDone{.end = End::kCalls}});

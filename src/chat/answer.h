@@ -58,6 +58,7 @@ struct AnswerOptions {
   bool parallel_calls = true;                  // else the first call ends the choice
   bool notes = false;                          // log-probabilities
   int choices = 1;
+  std::int64_t prompt_tokens = 0;
   std::vector<std::string> stop = {};
 };
 
@@ -74,6 +75,7 @@ class Answer {
   // As engine::AnswerStream::notify.
   void notify(std::function<void()> ready) { stream_->notify(std::move(ready)); }
   void cancel() { stream_->cancel(); }
+  std::int64_t prompt_tokens() const { return options_.prompt_tokens; }
 
  private:
   struct Choice;

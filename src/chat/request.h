@@ -46,6 +46,7 @@ struct CommonRequest {
   std::vector<std::string> stop = {};
   bool ignore_end = false;
   int choices = 1;
+  std::int64_t least_context = 0;  // refused where the model's room is smaller
   OutputShape shape = {};
   std::string tenant = {};
   double weight = 1;

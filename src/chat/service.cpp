@@ -230,6 +230,10 @@ Result<engine::ServiceRequest> ChatService::engine_request(const CommonRequest& 
                  .found = fmt::format("{} tokens", length),
                  .hint = "shorten it"};
   }
+  if (common.least_context > context) {
+    return bad_field("num_ctx", "the context is smaller than that; start the server with a larger --context",
+                     fmt::format("at most {}", context), std::to_string(common.least_context));
+  }
   if (prompt.empty()) return bad_field("prompt", "the prompt is empty", "at least one token");
   engine::ServiceRequest request;
   request.generate.sampling =
@@ -253,6 +257,7 @@ Result<std::unique_ptr<Answer>> ChatService::chat(const ChatRequest& request) {
   asked.constraint = TRY(
       chat_constraint({.tokenizer = tokenizer_, .dialect = dialect, .in_reasoning = in_reasoning}, request));
   const bool notes = request.common.sampling.logprobs >= 0;
+  const auto length = static_cast<std::int64_t>(asked.generate.prompt.size());
   AnswerOptions options{.tokenizer = tokenizer_,
                         .dialect = dialect,
                         .in_reasoning = in_reasoning,
@@ -260,6 +265,7 @@ Result<std::unique_ptr<Answer>> ChatService::chat(const ChatRequest& request) {
                         .parallel_calls = request.parallel_calls,
                         .notes = notes,
                         .choices = request.common.choices,
+                        .prompt_tokens = length,
                         .stop = request.common.stop};
   return std::make_unique<Answer>(TRY(service_->submit(std::move(asked))), std::move(options));
 }
@@ -269,9 +275,11 @@ Result<std::unique_ptr<Answer>> ChatService::complete(const TextRequest& request
   if (!made.ok() && made.error().where == "messages") made.error().where = "prompt";
   engine::ServiceRequest asked = TRY(std::move(made));
   asked.constraint = TRY(text_constraint({.tokenizer = tokenizer_}, request.common.shape));
+  const auto length = static_cast<std::int64_t>(asked.generate.prompt.size());
   AnswerOptions options{.tokenizer = tokenizer_,
                         .notes = request.common.sampling.logprobs >= 0,
                         .choices = request.common.choices,
+                        .prompt_tokens = length,
                         .stop = request.common.stop};
   return std::make_unique<Answer>(TRY(service_->submit(std::move(asked))), std::move(options));
 }

@@ -4,6 +4,7 @@
 
 #include "app/bench_runs.h"
 #include "app/commands/commands.h"
+#include "app/server_load.h"
 #include "app/parse.h"
 #include "app/render.h"
 #include "app/session.h"
@@ -20,6 +21,7 @@ struct Options {
                  .sequences = {1, 4},
                  .decode_tokens = 16,
                  .repetitions = 2};
+  LoadPlan load;
   CommonOptions common;
 };
 
@@ -37,7 +39,19 @@ Result<files::Checkpoint> open(const Options& options) {
   return models::preset_checkpoint(options.preset, options.format);
 }
 
+Status run_server(const Options& options) {
+  if (!options.model.empty() || !options.preset.empty()) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "a server has its own models",
+                 .where = "--server",
+                 .expected = "no MODEL and no --preset"};
+  }
+  const LoadReport report = TRY(run_load_test(options.load));
+  return options.common.json ? write_json(report.to_json()) : write_out(report.to_text());
+}
+
 Status run(Options& options) {
+  if (!options.load.server.empty()) return run_server(options);
   BenchPlan& plan = options.plan;
   std::sort(plan.depths.begin(), plan.depths.end());
   engine::LoadOptions load = TRY(load_options(options.common, ops::KvType::kF16));
@@ -76,6 +90,22 @@ void add_list(CLI::App& app, const std::string& name, std::vector<std::int64_t>&
       help);
 }
 
+void add_server_options(CLI::App& app, LoadPlan& load) {
+  const std::string group = "A server instead of a model";
+  add_text(app, "--server", load.server, "http://HOST:PORT of a running server: what its clients see")
+      ->group(group);
+  add_text(app, "--server-model", load.model, "the model to ask (default: the first)")->group(group);
+  add_text(app, "--api-key", load.api_key, "the key to send")->group(group);
+  add_integer(app, "--clients", load.clients, 1, 4096, "clients at the same time (default: 1)")->group(group);
+  add_integer(app, "--requests", load.requests, 1, 1 << 30, "requests in all (default: two for each client)")
+      ->group(group);
+  add_integer(app, "--prompt-tokens", load.prompt_tokens, 1, kMostPositions,
+              "tokens of each prompt (default: 128)")
+      ->group(group);
+  add_integer(app, "--max-tokens", load.max_tokens, 1, kMostPositions, "tokens of each answer (default: 128)")
+      ->group(group);
+}
+
 std::string preset_list() {
   std::string list;
   for (const std::string& name : models::preset_names()) list += (list.empty() ? "" : ", ") + name;
@@ -98,6 +128,7 @@ Command add_bench(CLI::App& root) {
   add_list(*app, "--sequences", plan.sequences, 1, kMostSequences,
            "sequences decoded at once (default: 1,4)");
   add_integer(*app, "--repetitions", plan.repetitions, 1, 1000, "of which the fastest counts (default: 2)");
+  add_server_options(*app, options->load);
   add_common_options(*app, options->common);
   app->footer(
       "Speeds stand beside what this machine reaches in the same run: int8 operations per second, and bytes "

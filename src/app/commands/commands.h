@@ -15,6 +15,7 @@ Command add_logits(CLI::App& root);
 Command add_perplexity(CLI::App& root);
 Command add_quantize(CLI::App& root);
 Command add_run(CLI::App& root);
+Command add_serve(CLI::App& root);
 Command add_template(CLI::App& root);
 Command add_tokenize(CLI::App& root);
 

@@ -1,0 +1,98 @@
+// The HTTP API: routes, guard, errors in each dialect's shape. Requests come from net::Server; what takes
+// longer than a moment is done on a few threads of its own, and answers run through jobs.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "net/server.h"
+#include "serve/guard.h"
+#include "serve/job.h"
+#include "serve/metrics.h"
+#include "serve/models.h"
+#include "serve/work_queue.h"
+
+namespace maestrale::serve {
+
+struct ApiOptions {
+  GuardOptions guard;
+  std::string version;
+  int workers = 2;
+  double stuck_s = 60;  // /ready fails where a step takes longer
+  // One line of JSON for each request; empty: no log.
+  std::function<void(const std::string&)> log = {};
+};
+
+// What a route is given. `object`: the parsed body of a POST.
+struct Call {
+  net::Request request;
+  std::shared_ptr<net::Exchange> exchange;
+  DialectName dialect = DialectName::kOpenAi;
+  std::string route = {}, id = {}, tenant = {};
+  std::chrono::steady_clock::time_point received = {};
+  json::object object = {};
+};
+
+class Api {
+ public:
+  Api(Models models, ApiOptions options);
+  ~Api();
+
+  // Starts to listen; requests are answered from then on.
+  Status listen(const net::ServerOptions& options);
+  int port() const { return server_->port(); }
+  // Refuses new requests, waits for answers under way, then closes everything.
+  void drain(double seconds);
+
+  // What net::Server calls.
+  void handle(net::Request request, std::shared_ptr<net::Exchange> exchange);
+  net::Response render_error(int status, std::string_view message, std::string_view path) const;
+
+ private:
+  using Read = Result<Translation> (*)(const json::object& body, const net::Request& request);
+  struct Route;
+  static const std::vector<Route>& routes();
+
+  void dispatch(const Route& route, Call call);
+  void generate(Call& call, Read read);
+  void start_job(Call call, Translation translation, ServedModel* model,
+                 std::unique_ptr<chat::Answer> answer);
+  void respond(const Call& call, net::Response response);
+  void respond_json(const Call& call, const json::value& value);
+  void respond_error(const Call& call, const ApiError& error);
+  void answer_plain(Call& call, Result<json::value> (Api::*make)(const Call&));
+  void write_log(const Call& call, int status, const FinishedRequest* finished,
+                 const std::string& label) const;
+  std::vector<net::Header> common_headers(const Call& call) const;
+
+  Result<json::value> models(const Call& call);
+  Result<json::value> model(const Call& call);
+  Result<json::value> count_tokens(const Call& call);
+  Result<json::value> tokenize(const Call& call);
+  Result<json::value> detokenize(const Call& call);
+  Result<json::value> tags(const Call& call);
+  Result<json::value> running(const Call& call);
+  Result<json::value> show(const Call& call);
+  Result<json::value> version(const Call& call);
+  Result<json::value> health(const Call& call);
+  void ready(Call& call);
+  void metrics(Call& call);
+  void root(Call& call);
+
+  Models models_;
+  ApiOptions options_;
+  Guard guard_;
+  Metrics metrics_;
+  std::atomic<bool> draining_{false};
+  std::unique_ptr<net::Server> server_;
+  std::unordered_set<std::shared_ptr<Job>> jobs_;  // of the server's thread
+  std::unique_ptr<WorkQueue> workers_;
+};
+
+// Which API a path (and its client) belongs to.
+DialectName dialect_of(const net::Request& request);
+
+}  // namespace maestrale::serve

@@ -1,0 +1,243 @@
+#include "serve/api.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/json/serialize.hpp>
+
+#include "net/client.h"
+#include "serve/fake_service.h"
+
+namespace maestrale::serve {
+namespace {
+
+class ApiTest : public testing::Test {
+ protected:
+  void start(GuardOptions guard = {}) {
+    Models models;
+    models.add({.id = "tiny", .chat = fake_chat(script_), .created_s = 1});
+    api_ = std::make_unique<Api>(std::move(models), ApiOptions{.guard = std::move(guard), .version = "1"});
+    ASSERT_TRUE(api_->listen({}).ok());
+    client_ = net::make_client({.host = "127.0.0.1", .port = api_->port()});
+  }
+  net::Response send(std::string method, std::string path, std::string body = {},
+                     std::vector<net::Header> headers = {}) {
+    auto response = client_->send({.method = std::move(method),
+                                   .path = std::move(path),
+                                   .query = {},
+                                   .headers = std::move(headers),
+                                   .body = std::move(body),
+                                   .peer = {}});
+    EXPECT_TRUE(response.ok()) << response.error().render();
+    return response.ok() ? std::move(response).value() : net::Response{.status = 0};
+  }
+  json::value post(std::string path, std::string body, int status = 200) {
+    const net::Response response = send("POST", std::move(path), std::move(body));
+    EXPECT_EQ(response.status, status) << response.body;
+    auto value = parse_json(response.body, "response");
+    EXPECT_TRUE(value.ok()) << response.body;
+    return value.ok() ? std::move(value).value() : json::value();
+  }
+  std::string header(const net::Response& response, std::string_view name) {
+    for (const net::Header& header : response.headers) {
+      if (header.name == name) return header.value;
+    }
+    return {};
+  }
+
+  FakeScript script_;
+  std::unique_ptr<Api> api_;
+  std::unique_ptr<net::Client> client_;
+};
+
+constexpr const char* kHello = R"({"model":"tiny","messages":[{"role":"user","content":"hi"}]})";
+
+TEST_F(ApiTest, AnswersInEveryDialect) {
+  start();
+  EXPECT_EQ(post("/v1/chat/completions", kHello).at("choices").at(0).at("message").at("content"), "hello");
+  EXPECT_EQ(
+      post("/v1/completions", R"({"model":"tiny","prompt":"x","echo":true})").at("choices").at(0).at("text"),
+      "xhello");
+  EXPECT_EQ(
+      post("/v1/messages", R"({"model":"tiny","max_tokens":9,"messages":[{"role":"user","content":"hi"}]})")
+          .at("content")
+          .at(0)
+          .at("text"),
+      "hello");
+  const std::string ollama =
+      R"({"model":"tiny:latest","stream":false,"messages":[{"role":"user","content":"hi"}]})";
+  EXPECT_EQ(post("/api/chat", ollama).at("message").at("content"), "hello");
+  EXPECT_EQ(post("/api/generate", R"({"model":"tiny","stream":false,"prompt":"hi"})").at("response"),
+            "hello");
+}
+
+TEST_F(ApiTest, StreamsInEveryDialect) {
+  start();
+  const auto stream = [this](std::string path, std::string body) {
+    const net::Response response = send("POST", std::move(path), std::move(body));
+    EXPECT_EQ(response.status, 200) << response.body;
+    return response.body;
+  };
+  const std::string chat = stream(
+      "/v1/chat/completions",
+      R"({"model":"tiny","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"}]})");
+  EXPECT_NE(chat.find(R"("delta":{"content":"h"})"), std::string::npos) << chat;
+  EXPECT_NE(chat.find(R"("completion_tokens":5)"), std::string::npos);
+  EXPECT_TRUE(chat.ends_with("data: [DONE]\n\n"));
+  const std::string messages =
+      stream("/v1/messages",
+             R"({"model":"tiny","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"hi"}]})");
+  EXPECT_TRUE(messages.starts_with("event: message_start\n"));
+  EXPECT_NE(messages.find(R"("stop_reason":"end_turn")"), std::string::npos) << messages;
+  const std::string lines = stream("/api/chat", kHello);
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 6);
+  EXPECT_NE(lines.find(R"("done_reason":"stop")"), std::string::npos);
+}
+
+TEST_F(ApiTest, ReadsToolCalls) {
+  script_.reply = "I look.<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}</tool_call>";
+  start();
+  const std::string body =
+      R"({"model":"tiny","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f"}}]})";
+  const json::value answer = post("/v1/chat/completions", body);
+  const json::value& choice = answer.at("choices").at(0);
+  EXPECT_EQ(choice.at("finish_reason"), "tool_calls");
+  EXPECT_EQ(choice.at("message").at("content"), "I look.");
+  const json::value& call = choice.at("message").at("tool_calls").at(0);
+  EXPECT_EQ(call.at("function").at("name"), "f");
+  EXPECT_EQ(call.at("function").at("arguments"), "{\"a\": 1}");
+  EXPECT_EQ(call.at("id").as_string().size(), 9u);
+  // Without tools it is text.
+  EXPECT_EQ(post("/v1/chat/completions", kHello).at("choices").at(0).at("message").at("content"),
+            script_.reply.c_str());
+  const json::value use =
+      post("/v1/messages", R"({"model":"tiny","max_tokens":99,"messages":[{"role":"user","content":"hi"}],)"
+                           R"("tools":[{"name":"f","input_schema":{"type":"object"}}]})");
+  EXPECT_EQ(use.at("stop_reason"), "tool_use");
+  EXPECT_EQ(use.at("content").at(1).at("input").at("a"), 1);
+}
+
+TEST_F(ApiTest, SaysHowLongThePromptWas) {
+  start();
+  const std::string body =
+      R"({"model":"tiny","messages":[{"role":"user","content":")" + std::string(700, 'x') + "\"}]}";
+  const json::value error = post("/v1/chat/completions", body, 400).at("error");
+  EXPECT_NE(error.at("message").as_string().find("600"), std::string::npos) << json::serialize(error);
+  EXPECT_NE(error.at("message").as_string().find("7"), std::string::npos);
+  EXPECT_EQ(error.at("param"), "messages");
+}
+
+TEST_F(ApiTest, RefusesByName) {
+  start();
+  const auto field = [this](std::string more) {
+    std::string body = kHello;
+    body.insert(1, more + ",");
+    const json::value error = post("/v1/chat/completions", body, 400).at("error");
+    return error.at("param").is_string() ? std::string(error.at("param").as_string()) : std::string();
+  };
+  EXPECT_EQ(field(R"("temperature":3)"), "temperature");
+  EXPECT_EQ(field(R"("wonders":true)"), "wonders");
+  EXPECT_EQ(field(R"("n":0)"), "n");
+  EXPECT_EQ(field(R"("audio":{})"), "audio");
+  EXPECT_EQ(field(R"("logit_bias":{"999999":1})"), "logit_bias");
+  EXPECT_EQ(field(R"("tools":[{"type":"web"}])"), "tools[0].type");
+  EXPECT_EQ(field(R"("stop":[""])"), "stop");
+  EXPECT_EQ(field(R"("tool_choice":"required")"), "tool_choice");
+  EXPECT_EQ(
+      post("/v1/chat/completions", R"({"model":"other","messages":[{"role":"user","content":"x"}]})", 404)
+          .at("error")
+          .at("code"),
+      "model_not_found");
+  EXPECT_EQ(post("/v1/messages", R"({"model":"tiny","messages":[]})", 400).at("error").at("type"),
+            "invalid_request_error");
+  EXPECT_TRUE(post("/api/chat", R"({"model":"tiny","messages":[],"x":1})", 400).at("error").is_string());
+  EXPECT_EQ(send("POST", "/v1/chat/completions", "{\"model\": \"\xff\"}").status, 400);
+  EXPECT_EQ(send("POST", "/v1/chat/completions", "[]").status, 400);
+  EXPECT_EQ(send("GET", "/v1/chat/completions").status, 405);
+  EXPECT_EQ(send("GET", "/nowhere").status, 404);
+}
+
+TEST_F(ApiTest, AFullQueueAsksToComeAgain) {
+  script_.full = true;
+  start();
+  const net::Response response = send("POST", "/v1/chat/completions", kHello);
+  EXPECT_EQ(response.status, 429);
+  EXPECT_EQ(header(response, "retry-after"), "1");
+}
+
+TEST_F(ApiTest, ACancelledRequestStops) {
+  script_.pause = std::chrono::milliseconds(20);
+  script_.reply = std::string(500, 'x');
+  start();
+  std::string body = kHello;
+  body.insert(1, R"("stream":true,)");
+  (void)client_->send({.method = "POST",
+                       .path = "/v1/chat/completions",
+                       .query = {},
+                       .headers = {},
+                       .body = body,
+                       .peer = {}},
+                      [](std::string_view) { return false; });
+  for (int i = 0; i < 100 && script_.cancelled == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(script_.cancelled, 1);
+}
+
+TEST_F(ApiTest, KeysHostsAndOrigins) {
+  start({.keys = read_keys("alice secret-key-1", "test").value(), .hosts = {}, .origins = {"http://good"}});
+  EXPECT_EQ(send("GET", "/v1/models").status, 401);
+  EXPECT_EQ(send("GET", "/health").status, 200);
+  EXPECT_EQ(send("GET", "/v1/models", "", {{"Authorization", "Bearer secret-key-2"}}).status, 401);
+  EXPECT_EQ(send("GET", "/v1/models", "", {{"Authorization", "Bearer secret-key-1"}}).status, 200);
+  EXPECT_EQ(send("GET", "/v1/models", "", {{"x-api-key", "secret-key-1"}}).status, 200);
+  EXPECT_EQ(send("GET", "/health", "", {{"Origin", "http://evil"}}).status, 403);
+  const net::Response preflight = send("OPTIONS", "/v1/chat/completions", "", {{"Origin", "http://good"}});
+  EXPECT_EQ(preflight.status, 204);
+  EXPECT_EQ(header(preflight, "access-control-allow-origin"), "http://good");
+  Guard guard({.keys = {}, .hosts = {}, .origins = {}, .loopback = true});
+  EXPECT_EQ(guard.check({.headers = {{"host", "evil.example:80"}}}, true).status, 421);
+  EXPECT_EQ(guard.check({.headers = {{"host", "[::1]:80"}}}, true).status, 0);
+}
+
+TEST_F(ApiTest, OtherRoutes) {
+  start();
+  EXPECT_NE(send("GET", "/v1/models").body.find("\"tiny\""), std::string::npos);
+  EXPECT_EQ(send("GET", "/v1/models/none").status, 404);
+  EXPECT_EQ(send("GET", "/ready").status, 200);
+  EXPECT_EQ(post("/tokenize", R"({"model":"tiny","prompt":"ab"})").at("tokens").at(1), 98);
+  EXPECT_EQ(post("/detokenize", R"({"model":"tiny","tokens":[97,98]})").at("prompt"), "ab");
+  EXPECT_GT(post("/v1/messages/count_tokens", kHello).at("input_tokens").as_int64(), 10);
+  EXPECT_EQ(post("/api/show", R"({"model":"tiny"})").at("capabilities").at(1), "tools");
+  EXPECT_NE(send("GET", "/api/tags").body.find("\"tiny\""), std::string::npos);
+  (void)post("/v1/chat/completions", kHello);
+  const std::string metrics = send("GET", "/metrics").body;
+  EXPECT_NE(metrics.find("maestrale_generation_tokens_total{model_name=\"tiny\",key=\"\"} 5"),
+            std::string::npos)
+      << metrics;
+  EXPECT_NE(metrics.find("maestrale_time_to_first_token_seconds_count"), std::string::npos);
+}
+
+TEST_F(ApiTest, ReportsLogprobs) {
+  script_.reply = "ab";
+  start();
+  std::string body = kHello;
+  body.insert(1, R"("logprobs":true,"top_logprobs":2,)");
+  const json::value answer = post("/v1/chat/completions", body);
+  const json::value& content = answer.at("choices").at(0).at("logprobs").at("content");
+  EXPECT_EQ(content.as_array().size(), 2u);
+  EXPECT_EQ(content.at(1).at("token"), "b");
+  EXPECT_EQ(content.at(1).at("top_logprobs").as_array().size(), 2u);
+}
+
+TEST_F(ApiTest, DrainFinishesWhatIsUnderWay) {
+  script_.pause = std::chrono::milliseconds(20);
+  start();
+  std::string body;
+  std::thread asker([&] { body = send("POST", "/v1/chat/completions", kHello).body; });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  api_->drain(10);
+  asker.join();
+  EXPECT_NE(body.find("hello"), std::string::npos) << body;
+}
+
+}  // namespace
+}  // namespace maestrale::serve

@@ -1,0 +1,15 @@
+// Ollama's API: /api/chat and /api/generate.
+#pragma once
+
+#include "base/json.h"
+#include "base/result.h"
+#include "serve/translation.h"
+
+namespace maestrale::serve {
+
+Result<Translation> read_ollama_chat(const json::object& body);
+Result<Translation> read_ollama_generate(const json::object& body);
+// "2026-01-31T12:34:56.123456Z"
+std::string ollama_time(double unix_seconds);
+
+}  // namespace maestrale::serve

@@ -1,0 +1,16 @@
+// Which translation each route takes.
+#pragma once
+
+#include "net/http.h"
+#include "serve/translation.h"
+
+namespace maestrale::serve {
+
+Result<Translation> read_chat_completions(const json::object& body, const net::Request& request);
+Result<Translation> read_completions(const json::object& body, const net::Request& request);
+Result<Translation> read_fim_completions(const json::object& body, const net::Request& request);
+Result<Translation> read_messages_api(const json::object& body, const net::Request& request);
+Result<Translation> read_ollama_chat_api(const json::object& body, const net::Request& request);
+Result<Translation> read_ollama_generate_api(const json::object& body, const net::Request& request);
+
+}  // namespace maestrale::serve

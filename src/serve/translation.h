@@ -1,0 +1,76 @@
+// A dialect as a pure translation: JSON to a typed request, answers to JSON. No sockets, no engine.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "chat/answer.h"
+#include "chat/request.h"
+
+namespace maestrale::serve {
+
+// What a writer needs to know besides the events.
+struct AnswerFacts {
+  std::string id;     // unique; without a prefix
+  std::string model;  // as the client named it
+  std::int64_t created_s = 0;
+  std::int64_t prompt_tokens = 0;
+  double load_s = 0;
+};
+
+// One choice, put together.
+struct CollectedChoice {
+  std::string text, reasoning;
+  std::vector<chat::Call> calls;
+  std::vector<chat::TokenNote> notes;
+  chat::ChoiceDone done;
+};
+struct Collected {
+  std::vector<CollectedChoice> choices;
+  chat::AnswerDone done;
+};
+void collect(Collected& into, chat::AnswerEvent event);
+
+// Writes one answer, whole or in pieces; a new one for each request.
+class AnswerWriter {
+ public:
+  virtual ~AnswerWriter() = default;
+  virtual json::value whole(const AnswerFacts& facts, const Collected& answer) = 0;
+  // Streaming: the bytes to send first, for each event, and after the last.
+  virtual std::string begin(const AnswerFacts& facts) = 0;
+  virtual std::string event(const AnswerFacts& facts, const chat::AnswerEvent& event) = 0;
+  virtual std::string stream_type() const { return "text/event-stream"; }
+};
+
+struct Translation {
+  std::string model;
+  std::variant<chat::ChatRequest, chat::TextRequest> request;
+  bool stream = false;
+  std::string label = {};  // whom the client says it asks for; goes to the log
+  std::unique_ptr<AnswerWriter> writer;
+
+  chat::CommonRequest& common();
+};
+
+enum class DialectName { kOpenAi, kAnthropic, kOllama, kMistral };
+
+// What is told of a failed request; `status` is HTTP's.
+struct ApiError {
+  int status = 400;
+  std::string message = {};
+  std::string field = {};  // empty: none
+};
+ApiError api_error(const Error& error);
+json::value error_json(DialectName dialect, const ApiError& error);
+
+// One server-sent event, with a name where it is not empty.
+std::string sse(const json::value& data, std::string_view event = {});
+// 9 letters and digits, as every model's template takes them.
+std::string new_call_id();
+std::string new_id(std::size_t length);
+
+}  // namespace maestrale::serve
