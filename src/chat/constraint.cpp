@@ -1,27 +1,193 @@
 #include "chat/constraint.h"
 
+#include <algorithm>
+#include <optional>
+
+#include "chat/call_constraint.h"
+#include "chat/token_mask.h"
+
 namespace maestrale::chat {
 namespace {
+
+class Shaped final : public engine::TokenConstraint {
+ public:
+  Shaped(grammar::GrammarPtr grammar, grammar::TokenTablePtr table)
+      : matcher_(std::move(grammar), std::move(table)) {}
+  void mask(TokenMask mask) override { matcher_.mask(mask); }
+  bool accept(text::TokenId token) override { return matcher_.accept(token); }
+  bool finished() const override { return matcher_.finished(); }
+
+ private:
+  grammar::Matcher matcher_;
+};
+
+// How the thoughts begin and end.
+struct Thoughts {
+  std::optional<text::TokenId> open;  // the token that begins them, where it is one
+  std::string close;                  // ends them
+  std::vector<text::TokenId> force;   // written where there have been enough of them
+  std::vector<text::TokenId> ends;    // the tokenizer's: not allowed among thoughts
+  std::int64_t budget = -1;
+  bool begun = false;  // by the prompt
+  const text::Tokenizer* tokenizer = nullptr;
+};
+
+// Thoughts first, as the model likes, then what `inner` allows (null: anything).
+class AfterThoughts final : public engine::TokenConstraint {
+ public:
+  AfterThoughts(std::shared_ptr<const Thoughts> thoughts, std::unique_ptr<engine::TokenConstraint> inner)
+      : thoughts_(std::move(thoughts)), inner_(std::move(inner)) {
+    if (thoughts_->begun) stage_ = Stage::kThinking;
+  }
+
+  void mask(TokenMask mask) override {
+    if (stage_ == Stage::kThinking) {
+      if (forced()) return allow_only(mask, thoughts_->force[closing_]);
+      for (const text::TokenId end : thoughts_->ends) forbid(mask, end);
+      return;
+    }
+    if (inner_ != nullptr) inner_->mask(mask);
+    if (stage_ == Stage::kBefore && thoughts_->open) allow(mask, *thoughts_->open);
+  }
+
+  bool accept(text::TokenId token) override {
+    if (stage_ == Stage::kThinking) return think(token);
+    if (stage_ == Stage::kBefore && thoughts_->open == token) {
+      stage_ = Stage::kThinking;
+      return true;
+    }
+    stage_ = Stage::kInner;
+    return inner_ == nullptr || inner_->accept(token);
+  }
+
+  bool finished() const override {
+    return stage_ == Stage::kInner && inner_ != nullptr && inner_->finished();
+  }
+
+ private:
+  enum class Stage { kBefore, kThinking, kInner };
+
+  bool forced() const { return thoughts_->budget >= 0 && spent_ >= thoughts_->budget; }
+
+  bool think(text::TokenId token) {
+    if (forced()) {
+      if (token != thoughts_->force[closing_]) return false;
+      ++closing_;
+    } else {
+      ++spent_;
+    }
+    tail_ += thoughts_->tokenizer->bytes(token);
+    const bool closed = tail_.find(thoughts_->close) != std::string::npos;
+    if (closed || closing_ == thoughts_->force.size()) stage_ = Stage::kInner;
+    if (tail_.size() > thoughts_->close.size()) tail_.erase(0, tail_.size() - thoughts_->close.size());
+    return true;
+  }
+
+  std::shared_ptr<const Thoughts> thoughts_;
+  std::unique_ptr<engine::TokenConstraint> inner_;
+  Stage stage_ = Stage::kBefore;
+  std::int64_t spent_ = 0;
+  std::size_t closing_ = 0;
+  std::string tail_;
+};
+
+std::shared_ptr<const Thoughts> thoughts_of(const ConstraintPlan& plan, std::int64_t budget) {
+  if (plan.dialect == nullptr) return nullptr;
+  const bool channels = plan.dialect->channels;
+  if (!channels && plan.dialect->reasoning.empty()) return nullptr;
+  const text::Tokenizer& tokenizer = *plan.tokenizer;
+  const auto encode = [&tokenizer](std::string_view text) {
+    return tokenizer.encode(text, {.add_special = false, .parse_special = true});
+  };
+  auto out = std::make_shared<Thoughts>();
+  out->tokenizer = &tokenizer;
+  out->budget = budget;
+  out->ends.assign(tokenizer.end_tokens().begin(), tokenizer.end_tokens().end());
+  if (channels) {
+    // Every message names its channel: what comes before the final one is thought.
+    out->close = "<|channel|>final<|message|>";
+    out->force = encode("<|end|><|start|>assistant<|channel|>final<|message|>");
+    out->begun = true;
+    return out;
+  }
+  const ReasoningMarks& marks = plan.dialect->reasoning.front();
+  out->close = marks.close;
+  out->force = encode(marks.close);
+  const auto open = encode(marks.open);
+  if (open.size() == 1) out->open = open.front();
+  out->begun = plan.in_reasoning;
+  return out;
+}
 
 Error unsupported(std::string what, std::string where) {
   return Error{.kind = ErrorKind::kUnsupported, .what = std::move(what), .where = std::move(where)};
 }
 
+bool any_strict(const json::array& tools) {
+  return std::any_of(tools.begin(), tools.end(), [](const json::value& tool) {
+    return tool.at("function").as_object().contains("strict");
+  });
+}
+
+json::array only_named(const json::array& tools, const std::string& name) {
+  json::array out;
+  for (const json::value& tool : tools) {
+    if (tool.at("function").at("name").as_string() == name) out.push_back(tool);
+  }
+  return out;
+}
+
+MakeConstraint wrapped(std::shared_ptr<const Thoughts> thoughts, MakeConstraint inner) {
+  if (thoughts == nullptr) return inner;
+  return [thoughts, inner]() -> std::unique_ptr<engine::TokenConstraint> {
+    return std::make_unique<AfterThoughts>(thoughts, inner ? inner() : nullptr);
+  };
+}
+
+// What the tools ask for; empty where nothing.
+Result<MakeConstraint> calls_constraint(const ConstraintPlan& plan, const ChatRequest& request) {
+  using Kind = ToolChoice::Kind;
+  const Kind kind = request.tool_choice.kind;
+  const bool forced = kind == Kind::kRequired || kind == Kind::kNamed;
+  if (request.tools.empty() || kind == Kind::kNone) return MakeConstraint();
+  if (!forced && !any_strict(request.tools)) return MakeConstraint();
+  const json::array tools =
+      kind == Kind::kNamed ? only_named(request.tools, request.tool_choice.name) : request.tools;
+  auto calls = plan_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, tools);
+  if (!calls.ok()) {
+    if (forced && calls.error().where == "tools") calls.error().where = "tool_choice";
+    return std::move(calls).error();
+  }
+  const auto shared = *calls;
+  if (forced) return MakeConstraint([shared] { return make_forced_call(shared); });
+  if (shared->mark.empty())
+    return unsupported("strict calls of this model cannot be told from text", "tools");
+  return MakeConstraint([shared] { return make_strict_calls(shared); });
+}
+
 }  // namespace
 
 Result<MakeConstraint> text_constraint(const ConstraintPlan& plan, const OutputShape& shape) {
-  (void)plan;
   if (shape.kind == OutputShape::Kind::kFree) return MakeConstraint();
-  return unsupported("structured output is not supported", shape.where);
+  const auto grammar = TRY(plan.grammars->shape(shape));
+  const auto table = plan.grammars->table();
+  return MakeConstraint([grammar, table] { return std::make_unique<Shaped>(grammar, table); });
 }
 
 Result<MakeConstraint> chat_constraint(const ConstraintPlan& plan, const ChatRequest& request) {
-  if (request.tool_choice.kind == ToolChoice::Kind::kRequired ||
-      request.tool_choice.kind == ToolChoice::Kind::kNamed)
-    return unsupported("forcing a tool call is not supported", "tool_choice");
-  if (request.reasoning_budget >= 0 && plan.dialect != nullptr && !plan.dialect->reasoning.empty())
-    return unsupported("a budget for thoughts is not supported", "thinking");
-  return text_constraint(plan, request.common.shape);
+  const OutputShape& shape = request.common.shape;
+  MakeConstraint calls = TRY(calls_constraint(plan, request));
+  MakeConstraint text = TRY(text_constraint(plan, shape));
+  const bool may_call = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::kNone;
+  if (text && may_call)
+    return unsupported("a shape for the text together with tools is not supported", shape.where);
+  const auto thoughts = thoughts_of(plan, request.reasoning_budget);
+  const bool limited = request.reasoning_budget >= 0 && thoughts != nullptr;
+  const MakeConstraint inner = calls ? calls : text;
+  if (!inner && !limited) return MakeConstraint();
+  // A forced call of a model with channels is a channel of its own: it comes first.
+  if (calls && plan.dialect->channels) return calls;
+  return wrapped(thoughts, inner);
 }
 
 }  // namespace maestrale::chat

@@ -1,30 +1,28 @@
-// What an answer may consist of, token by token: a shape for the text, forced tool calls, a limit on
-// thoughts.
+// What an answer may consist of, token by token: a shape for the text, tool calls, a limit on thoughts.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <string>
-#include <vector>
 
-#include "base/json.h"
 #include "base/result.h"
 #include "chat/dialect.h"
+#include "chat/grammars.h"
 #include "chat/request.h"
-#include "engine/service.h"
+#include "engine/constraint.h"
 
 namespace maestrale::chat {
 
 using MakeConstraint = std::function<std::unique_ptr<engine::TokenConstraint>()>;
 
-// What to hold the answer to; made once for each request, then one constraint for each choice.
 struct ConstraintPlan {
-  const text::Tokenizer* tokenizer = nullptr;  // outlives the constraints
+  const text::Tokenizer* tokenizer = nullptr;  // outlives the constraints, as does the dialect
   const Dialect* dialect = nullptr;            // null: no thoughts, no calls
-  bool in_reasoning = false;                   // the prompt has opened the thoughts
+  Grammars* grammars = nullptr;
+  bool in_reasoning = false;  // the prompt has opened the thoughts
 };
 
-// Empty where nothing is constrained. Errors name the field: kUnsupported for what cannot be kept.
+// From it each choice gets a constraint of its own. Empty where nothing is constrained. Errors name the
+// field: kUnsupported for what cannot be kept.
 Result<MakeConstraint> text_constraint(const ConstraintPlan& plan, const OutputShape& shape);
 Result<MakeConstraint> chat_constraint(const ConstraintPlan& plan, const ChatRequest& request);
 

@@ -96,6 +96,7 @@ Result<std::unique_ptr<ChatService>> ChatService::create(std::unique_ptr<engine:
   std::unique_ptr<ChatService> chat(
       new ChatService(std::move(service)));  // NOLINT: the constructor is private
   chat->clock_ = options.clock;
+  chat->grammars_ = std::make_unique<Grammars>(chat->tokenizer());
   auto format = PromptFormat::of(chat->engine().checkpoint(), options.template_source, where);
   if (format.ok()) {
     chat->format_.emplace(std::move(format).value());
@@ -254,8 +255,11 @@ Result<std::unique_ptr<Answer>> ChatService::chat(const ChatRequest& request) {
   const Dialect* dialect = calls ? &format_->dialect() : &plain_dialect_;
   const bool in_reasoning = prompt_opens_reasoning(*dialect, prompt.text);
   engine::ServiceRequest asked = TRY(engine_request(request.common, prompt.tokens));
-  asked.constraint = TRY(
-      chat_constraint({.tokenizer = tokenizer_, .dialect = dialect, .in_reasoning = in_reasoning}, request));
+  asked.constraint = TRY(chat_constraint({.tokenizer = tokenizer_,
+                                          .dialect = dialect,
+                                          .grammars = grammars_.get(),
+                                          .in_reasoning = in_reasoning},
+                                         request));
   const bool notes = request.common.sampling.logprobs >= 0;
   const auto length = static_cast<std::int64_t>(asked.generate.prompt.size());
   AnswerOptions options{.tokenizer = tokenizer_,
@@ -274,7 +278,8 @@ Result<std::unique_ptr<Answer>> ChatService::complete(const TextRequest& request
   auto made = engine_request(request.common, TRY(tokens_of(request)));
   if (!made.ok() && made.error().where == "messages") made.error().where = "prompt";
   engine::ServiceRequest asked = TRY(std::move(made));
-  asked.constraint = TRY(text_constraint({.tokenizer = tokenizer_}, request.common.shape));
+  asked.constraint =
+      TRY(text_constraint({.tokenizer = tokenizer_, .grammars = grammars_.get()}, request.common.shape));
   const auto length = static_cast<std::int64_t>(asked.generate.prompt.size());
   AnswerOptions options{.tokenizer = tokenizer_,
                         .notes = request.common.sampling.logprobs >= 0,

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "chat/answer.h"
+#include "chat/grammars.h"
 #include "chat/prompt_format.h"
 #include "chat/request.h"
 #include "engine/service.h"
@@ -56,6 +57,7 @@ class ChatService {
   std::optional<PromptFormat> format_;
   std::optional<Error> no_format_;
   Dialect plain_dialect_;  // the model's dialect without its calls
+  std::unique_ptr<Grammars> grammars_;
   text::RenderClock clock_;
   bool thinking_switch_ = false;    // the template reads enable_thinking
   bool effort_switch_ = false;      // … or reasoning_effort

@@ -4,9 +4,9 @@
 
 #include "app/bench_runs.h"
 #include "app/commands/commands.h"
-#include "app/server_load.h"
 #include "app/parse.h"
 #include "app/render.h"
+#include "app/server_load.h"
 #include "app/session.h"
 #include "base/threads.h"
 #include "models/presets.h"

@@ -1,0 +1,229 @@
+#include "chat/call_constraint.h"
+
+#include <fmt/core.h>
+
+#include <boost/json/serialize.hpp>
+
+namespace maestrale::chat {
+namespace {
+
+// How a dialect writes one call; `mark` is the beginning of `before` that no other text has.
+struct Frame {
+  std::string_view dialect, needs, mark, before, between, after;
+};
+
+// `needs`: a token that the vocabulary must have. The first row that fits.
+constexpr Frame kFrames[] = {
+    {"hermes", "", "<tool_call>", "<tool_call>\n{\"name\": \"", "\", \"arguments\": ", "}\n</tool_call>"},
+    {"mistral", "[ARGS]", "[TOOL_CALLS]", "[TOOL_CALLS]", "[ARGS]", ""},
+    {"mistral", "", "[TOOL_CALLS]", "[TOOL_CALLS][{\"name\": \"", "\", \"arguments\": ", "}]"},
+    {"llama3", "", "", "{\"name\": \"", "\", \"parameters\": ", "}"},
+    {"llama4", "", "", "{\"name\": \"", "\", \"parameters\": ", "}"},
+    {"deepseek", "", "<｜tool▁call▁begin｜>", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "\n```json\n",
+     "\n```<｜tool▁call▁end｜>"},
+    {"harmony", "", "", "<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", ""},
+};
+
+class CallSequence {
+ public:
+  CallSequence(std::shared_ptr<const CallPlan> plan, bool after_mark)
+      : plan_(std::move(plan)),
+        literal_(after_mark ? &plan_->before_rest : &plan_->before),
+        names_(plan_->names, plan_->table) {
+    skip_empty();
+  }
+
+  bool done() const { return stage_ == Stage::kDone; }
+
+  void mask(TokenMask mask) {
+    switch (stage_) {
+      case Stage::kBefore:
+      case Stage::kBetween:
+      case Stage::kAfter:
+        return allow_only(mask, (*literal_)[at_]);
+      case Stage::kName:
+        names_.mask(mask);
+        for (const text::TokenId end : plan_->ends) forbid(mask, end);
+        if (names_.complete()) allow(mask, plan_->between.front());
+        return;
+      case Stage::kArguments:
+        arguments_->mask(mask);
+        if (plan_->after.empty()) return;
+        for (const text::TokenId end : plan_->ends) forbid(mask, end);
+        if (arguments_->complete()) allow(mask, plan_->after.front());
+        return;
+      case Stage::kDone:
+        return;
+    }
+  }
+
+  bool accept(text::TokenId token) {
+    switch (stage_) {
+      case Stage::kBefore:
+      case Stage::kBetween:
+      case Stage::kAfter:
+        if (token != (*literal_)[at_]) return false;
+        ++at_;
+        skip_empty();
+        return true;
+      case Stage::kName:
+        return accept_name(token);
+      case Stage::kArguments:
+        return accept_argument(token);
+      case Stage::kDone:
+        break;
+    }
+    return false;
+  }
+
+ private:
+  enum class Stage { kBefore, kName, kBetween, kArguments, kAfter, kDone };
+
+  void skip_empty() {
+    if (literal_ == nullptr || at_ < literal_->size()) return;
+    literal_ = nullptr;
+    if (stage_ == Stage::kBefore) stage_ = Stage::kName;
+    if (stage_ == Stage::kBetween) begin_arguments();
+    if (stage_ == Stage::kAfter) stage_ = Stage::kDone;
+  }
+
+  void begin(Stage stage, const std::vector<text::TokenId>& literal) {
+    stage_ = stage;
+    literal_ = &literal;
+    at_ = 0;
+    skip_empty();
+  }
+
+  void begin_arguments() {
+    stage_ = Stage::kArguments;
+    for (const auto& [name, grammar] : plan_->arguments) {
+      if (name == name_) arguments_.emplace(grammar, plan_->table);
+    }
+  }
+
+  bool accept_name(text::TokenId token) {
+    if (names_.complete() && token == plan_->between.front()) {
+      begin(Stage::kBetween, plan_->between);
+      return accept(token);
+    }
+    name_ += plan_->tokenizer->bytes(token);
+    return names_.accept(token);
+  }
+
+  bool accept_argument(text::TokenId token) {
+    if (!plan_->after.empty() && arguments_->complete() && token == plan_->after.front()) {
+      begin(Stage::kAfter, plan_->after);
+      return accept(token);
+    }
+    if (!arguments_->accept(token)) return false;
+    if (arguments_->finished()) begin(Stage::kAfter, plan_->after);
+    return true;
+  }
+
+  std::shared_ptr<const CallPlan> plan_;
+  const std::vector<text::TokenId>* literal_;
+  std::size_t at_ = 0;
+  Stage stage_ = Stage::kBefore;
+  grammar::Matcher names_;
+  std::optional<grammar::Matcher> arguments_;
+  std::string name_;
+};
+
+class ForcedCall final : public engine::TokenConstraint {
+ public:
+  explicit ForcedCall(std::shared_ptr<const CallPlan> plan) : call_(std::move(plan), false) {}
+  void mask(TokenMask mask) override { call_.mask(mask); }
+  bool accept(text::TokenId token) override { return call_.accept(token); }
+  bool finished() const override { return call_.done(); }
+
+ private:
+  CallSequence call_;
+};
+
+class StrictCalls final : public engine::TokenConstraint {
+ public:
+  explicit StrictCalls(std::shared_ptr<const CallPlan> plan) : plan_(std::move(plan)) {}
+  void mask(TokenMask mask) override {
+    if (call_) call_->mask(mask);
+  }
+  bool accept(text::TokenId token) override {
+    if (call_) {
+      const bool allowed = call_->accept(token);
+      if (call_->done()) call_.reset();
+      return allowed;
+    }
+    tail_ += plan_->tokenizer->bytes(token);
+    // A token that holds the mark and more has begun the call already: what it began is not held any more.
+    if (tail_.ends_with(plan_->mark)) call_.emplace(plan_, true);
+    if (call_) {
+      tail_.clear();
+    } else if (tail_.size() > plan_->mark.size()) {
+      tail_.erase(0, tail_.size() - plan_->mark.size());
+    }
+    return true;
+  }
+  bool finished() const override { return false; }
+
+ private:
+  std::shared_ptr<const CallPlan> plan_;
+  std::optional<CallSequence> call_;
+  std::string tail_;
+};
+
+const Frame* frame_of(const Dialect& dialect, const text::Tokenizer& tokenizer) {
+  for (const Frame& frame : kFrames) {
+    if (frame.dialect == dialect.name && (frame.needs.empty() || tokenizer.find(frame.needs))) return &frame;
+  }
+  return nullptr;
+}
+
+// As it stands inside a JSON string.
+std::string escaped(const std::string& name) {
+  const std::string quoted = json::serialize(json::value(name));
+  return quoted.substr(1, quoted.size() - 2);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const CallPlan>> plan_calls(const Dialect& dialect, const text::Tokenizer& tokenizer,
+                                                   Grammars& grammars, const json::array& tools) {
+  const Frame* frame = frame_of(dialect, tokenizer);
+  if (frame == nullptr) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "calls of this model cannot be forced or held to a schema",
+                 .where = "tools"};
+  }
+  const auto encode = [&tokenizer](std::string_view text) {
+    return tokenizer.encode(text, {.add_special = false, .parse_special = true});
+  };
+  auto plan = std::make_shared<CallPlan>();
+  plan->mark = frame->mark;
+  plan->before = encode(frame->before);
+  plan->before_rest = encode(frame->before.substr(frame->mark.size()));
+  plan->between = encode(frame->between);
+  plan->after = encode(frame->after);
+  plan->ends.assign(tokenizer.end_tokens().begin(), tokenizer.end_tokens().end());
+  plan->tokenizer = &tokenizer;
+  plan->table = grammars.table();
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < tools.size(); ++i) {
+    const json::object& function = tools[i].at("function").as_object();
+    const std::string name = escaped(std::string(function.at("name").as_string()));
+    const bool strict = function.contains("strict");
+    const std::string where = fmt::format("tools[{}].function.parameters", i);
+    plan->arguments.emplace_back(name, TRY(grammars.arguments(function.at("parameters"), strict, where)));
+    names.push_back(name);
+  }
+  plan->names = TRY(grammars.names(names));
+  return std::shared_ptr<const CallPlan>(std::move(plan));
+}
+
+std::unique_ptr<engine::TokenConstraint> make_forced_call(std::shared_ptr<const CallPlan> plan) {
+  return std::make_unique<ForcedCall>(std::move(plan));
+}
+
+std::unique_ptr<engine::TokenConstraint> make_strict_calls(std::shared_ptr<const CallPlan> plan) {
+  return std::make_unique<StrictCalls>(std::move(plan));
+}
+
+}  // namespace maestrale::chat

@@ -1,0 +1,67 @@
+#include "chat/grammars.h"
+
+#include <boost/json/serialize.hpp>
+
+namespace maestrale::chat {
+
+grammar::TokenTablePtr Grammars::table() {
+  const std::lock_guard lock(mutex_);
+  if (table_ == nullptr) table_ = grammar::make_token_table(*tokenizer_);
+  return table_;
+}
+
+template <class Compile>
+Result<grammar::GrammarPtr> Grammars::kept(const std::string& key, Compile compile) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto it = recent_.begin(); it != recent_.end(); ++it) {
+      if (it->first != key) continue;
+      recent_.splice(recent_.begin(), recent_, it);
+      return it->second;
+    }
+  }
+  Result<grammar::GrammarPtr> made = compile();
+  if (!made.ok()) {
+    // A limit on size is the request's fault too: 429 would ask for it again.
+    if (made.error().kind == ErrorKind::kResource) made.error().kind = ErrorKind::kUsage;
+    return made;
+  }
+  const std::lock_guard lock(mutex_);
+  recent_.emplace_front(key, *made);
+  if (recent_.size() > kKept) recent_.pop_back();
+  return made;
+}
+
+Result<grammar::GrammarPtr> Grammars::shape(const OutputShape& shape) {
+  using Kind = OutputShape::Kind;
+  switch (shape.kind) {
+    case Kind::kJsonSchema:
+      return kept("schema " + json::serialize(shape.schema),
+                  [&] { return grammar::compile_json_schema(shape.schema, {}, shape.where); });
+    case Kind::kRegex:
+      return kept("regex " + shape.source, [&] { return grammar::compile_regex(shape.source, shape.where); });
+    case Kind::kGrammar:
+      return kept("gbnf " + shape.source, [&] { return grammar::compile_gbnf(shape.source, shape.where); });
+    case Kind::kChoice:
+      return grammar::compile_choices(shape.choices, shape.where);
+    case Kind::kJsonObject:
+    case Kind::kFree:
+      break;
+  }
+  return kept("object", [] { return grammar::compile_json_object(); });
+}
+
+Result<grammar::GrammarPtr> Grammars::arguments(const json::value& schema, bool strict,
+                                                const std::string& where) {
+  const grammar::JsonStyle compact{.compact = true};
+  auto made = kept("arguments " + json::serialize(schema),
+                   [&] { return grammar::compile_json_schema(schema, compact, where); });
+  if (made.ok() || strict) return made;
+  return kept("any arguments", [&] { return grammar::compile_json_object(compact); });
+}
+
+Result<grammar::GrammarPtr> Grammars::names(const std::vector<std::string>& names) {
+  return grammar::compile_choices(names, "tools");
+}
+
+}  // namespace maestrale::chat
