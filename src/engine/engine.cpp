@@ -45,6 +45,13 @@ Status check_options(const LoadOptions& options) {
                  .expected = "1 … " + std::to_string(kMaxRows),
                  .found = std::to_string(options.sequences)};
   }
+  constexpr std::int64_t kMaxKvTokens = std::int64_t{1} << 36;
+  if (options.kv_tokens < 0 || options.kv_tokens > kMaxKvTokens) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "KV tokens out of range",
+                 .expected = "0 … " + std::to_string(kMaxKvTokens),
+                 .found = std::to_string(options.kv_tokens)};
+  }
   return {};
 }
 
@@ -77,8 +84,33 @@ std::uint64_t logit_bytes(const models::ModelInfo& info, const LoadOptions& opti
          sizeof(float);
 }
 
-MemoryPlan make_plan(const models::LoadPlan& load, const files::Checkpoint& checkpoint, const ops::Ops& ops,
-                     const LoadOptions& options) {
+std::uint64_t budget_of(const LoadOptions& options) {
+  return options.memory_budget == 0 ? available_memory() : options.memory_budget;
+}
+
+// Pages of the KV pool: what was asked for, at least one whole context; where they may be fewer, what the
+// budget leaves beside `fixed` bytes.
+Result<std::int64_t> pool_pages(std::int64_t context, std::size_t page_bytes, std::uint64_t fixed,
+                                const LoadOptions& options) {
+  const std::int64_t least = ops::KvShape::pages_for(context);
+  const std::int64_t wanted =
+      options.kv_tokens == 0 ? least * options.sequences : ops::KvShape::pages_for(options.kv_tokens);
+  if (wanted < least) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "the KV pool holds less than one context",
+                 .expected = "at least " + std::to_string(context) + " tokens",
+                 .found = std::to_string(options.kv_tokens)};
+  }
+  if (!options.fit_kv || page_bytes == 0) return wanted;
+  std::uint64_t budget = budget_of(options);
+  if (options.memory_budget == 0) budget -= budget / 10;
+  const std::uint64_t pages = budget > fixed ? (budget - fixed) / page_bytes : 0;
+  return static_cast<std::int64_t>(
+      std::clamp(pages, static_cast<std::uint64_t>(least), static_cast<std::uint64_t>(wanted)));
+}
+
+Result<MemoryPlan> make_plan(const models::LoadPlan& load, const files::Checkpoint& checkpoint,
+                             const ops::Ops& ops, const LoadOptions& options) {
   MemoryPlan plan;
   ops::KvShape kv = load.kv;
   kv.type = options.kv_type;
@@ -87,14 +119,14 @@ MemoryPlan make_plan(const models::LoadPlan& load, const files::Checkpoint& chec
   plan.kv_type = ops::kv_type_name(options.kv_type);
   plan.kv_bytes_per_token = kv.page_bytes() / ops::kPageTokens;
   plan.weights = load.weight_bytes;
-  plan.kv_cache = kv.page_bytes() *
-                      static_cast<std::uint64_t>(ops::KvShape::pages_for(plan.context) * options.sequences) +
-                  kv.state_bytes() * static_cast<std::uint64_t>(options.sequences);
   plan.workspace = load.workspace_bytes(options.batch_rows) +
                    ops.scratch_bytes(options.batch_rows, load.widest_input) + logit_bytes(load.info, options);
   const std::int64_t entries = checkpoint.tokenizer == nullptr ? 0 : checkpoint.tokenizer->size();
   plan.base = kProgramBytes + static_cast<std::uint64_t>(entries) * kTokenizerBytesPerEntry;
   for (const HugeBuffer& buffer : checkpoint.buffers) plan.base += buffer.size();
+  plan.kv_cache = kv.state_bytes() * static_cast<std::uint64_t>(options.sequences);
+  plan.kv_pages = TRY(pool_pages(plan.context, kv.page_bytes(), plan.total(), options));
+  plan.kv_cache += kv.page_bytes() * static_cast<std::uint64_t>(plan.kv_pages);
   return plan;
 }
 
@@ -133,8 +165,8 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   state.ops = TRY(make_ops(options));
   const models::LoadPlan load = TRY(models::plan_model(state.checkpoint, *state.ops));
   TRY(check_vocabulary(state.checkpoint, load.info));
-  state.plan = make_plan(load, state.checkpoint, *state.ops, options);
-  TRY(state.plan.check(options.memory_budget == 0 ? available_memory() : options.memory_budget));
+  state.plan = TRY(make_plan(load, state.checkpoint, *state.ops, options));
+  TRY(state.plan.check(budget_of(options)));
   TRY(state.ops->reserve_weights(load.weight_bytes));
   TRY(state.ops->reserve_scratch(options.batch_rows, load.widest_input));
   state.model = TRY(models::load_model(state.checkpoint, *state.ops, options.progress));
@@ -145,8 +177,7 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   }
   ops::KvShape kv = load.kv;
   kv.type = options.kv_type;
-  state.cache = TRY(ops::KvCache::create(kv, ops::KvShape::pages_for(state.plan.context) * options.sequences,
-                                         options.sequences));
+  state.cache = TRY(ops::KvCache::create(kv, state.plan.kv_pages, options.sequences));
   state.workspace = TRY(HugeBuffer::allocate(state.model->workspace_bytes(options.batch_rows)));
   TRY(state.workspace.populate());
   state.logits.resize(static_cast<std::size_t>(load.info.vocabulary));
@@ -162,6 +193,8 @@ const text::Tokenizer* Engine::tokenizer() const { return state_->checkpoint.tok
 std::string_view Engine::isa() const { return state_->ops->isa(); }
 int Engine::threads() const { return state_->ops->threads(); }
 std::int64_t Engine::context() const { return state_->plan.context; }
+std::int64_t Engine::batch_rows() const { return state_->options.batch_rows; }
+ops::KvCache& Engine::kv() { return *state_->cache; }
 double Engine::load_seconds() const { return state_->load_seconds; }
 ops::ExpertTraffic Engine::expert_traffic() const { return state_->ops->expert_traffic(); }
 int Engine::open_sequence() { return state_->cache->open_sequence(); }
@@ -189,7 +222,8 @@ Status Engine::forward(const models::Batch& batch, float* logits) {
                    .found = std::to_string(batch.positions[row] + 1),
                    .hint = "use a larger --context"};
     }
-    TRY(state_->cache->reserve(batch.sequences[row], batch.positions[row] + 1));
+    TRY(state_->cache->reserve_to_write(batch.sequences[row], batch.positions[row],
+                                        batch.positions[row] + 1));
   }
   state_->model->forward(*state_->ops, batch, *state_->cache,
                          {state_->workspace.data(), state_->workspace.size()}, logits);

@@ -24,7 +24,12 @@ namespace maestrale::engine {
 struct LoadOptions {
   int threads = 0;           // 0: all cores that this process may use
   std::int64_t context = 0;  // positions per sequence; 0: the model's own, at most kDefaultContext
-  int sequences = 1;         // sequences that fit at once
+  int sequences = 1;         // sequences that are worked on at once
+  // Positions that the KV pool holds for all sequences together, in whole pages and at least `context`; 0:
+  // context × sequences. With fit_kv so many at most, and fewer where the budget is short (of free memory a
+  // tenth is left alone then).
+  std::int64_t kv_tokens = 0;
+  bool fit_kv = false;
   ops::KvType kv_type = ops::KvType::kF16;
   std::int64_t batch_rows = 512;    // rows of one forward at most (the prefill chunk)
   std::uint64_t memory_budget = 0;  // bytes; 0: what is free now
@@ -84,8 +89,12 @@ class Engine {
   std::string_view isa() const;
   int threads() const;
   std::int64_t context() const;
+  std::int64_t batch_rows() const;  // rows of one forward at most
   double load_seconds() const;
   ops::ExpertTraffic expert_traffic() const;
+
+  // For whoever shares pages between sequences.
+  ops::KvCache& kv();
 
   // Low level: sequences and forward passes. `rows` beyond batch_rows are cut into chunks by the caller.
   int open_sequence();
@@ -94,7 +103,7 @@ class Engine {
   // ([tokens, vocabulary]) are written where asked for. Runs in chunks of batch_rows.
   Status append(int sequence, std::span<const text::TokenId> tokens, std::int64_t position,
                 float* last_logits, float* all_logits = nullptr);
-  // One forward of a mixed batch; reserves KV room itself.
+  // One forward of a mixed batch; makes KV room itself. kResource where the pool is full.
   Status forward(const models::Batch& batch, float* logits);
   // Forgets what stands from `tokens` on; returns how many are kept: recurrent models may have to begin
   // again.

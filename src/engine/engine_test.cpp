@@ -59,6 +59,36 @@ TEST(Engine, RefusesWhatDoesNotFitBeforeItIsTaken) {
   EXPECT_NE(refused.error().hint.find("--context"), std::string::npos);
 }
 
+TEST(Engine, ThePoolMayBeSharedByMoreSequences) {
+  LoadOptions options = kSmall;
+  options.sequences = 8;
+  const MemoryPlan whole = plan_memory(tiny_checkpoint(), options).value();
+  EXPECT_EQ(whole.kv_pages, 16);
+  options.kv_tokens = 300;
+  const MemoryPlan shared = plan_memory(tiny_checkpoint(), options).value();
+  EXPECT_EQ(shared.kv_pages, 5);
+  EXPECT_EQ(whole.total() - shared.total(), 11 * 64 * shared.kv_bytes_per_token);
+  EXPECT_EQ(tiny_engine(options)->kv().total_pages(), 5);
+  options.kv_tokens = 60;
+  EXPECT_EQ(plan_memory(tiny_checkpoint(), options).error().kind, ErrorKind::kUsage);
+  options.kv_tokens = -1;
+  EXPECT_EQ(plan_memory(tiny_checkpoint(), options).error().kind, ErrorKind::kUsage);
+}
+
+TEST(Engine, APoolThatFitsTakesWhatTheBudgetLeaves) {
+  LoadOptions options = kSmall;
+  options.sequences = 8;
+  const MemoryPlan whole = plan_memory(tiny_checkpoint(), options).value();
+  const std::uint64_t page = 64 * whole.kv_bytes_per_token;
+  options.fit_kv = true;
+  options.memory_budget = whole.total() - 3 * page - 1;
+  EXPECT_EQ(plan_memory(tiny_checkpoint(), options).value().kv_pages, 12);
+  EXPECT_TRUE(Engine::load(tiny_checkpoint(), options).ok());
+  options.memory_budget = whole.total() - 15 * page;  // less than one context
+  EXPECT_EQ(plan_memory(tiny_checkpoint(), options).value().kv_pages, 2);
+  EXPECT_FALSE(Engine::load(tiny_checkpoint(), options).ok());
+}
+
 TEST(Engine, RefusesTokensAndPositionsOutOfRange) {
   const auto engine = tiny_engine(kSmall);
   const int sequence = engine->open_sequence();

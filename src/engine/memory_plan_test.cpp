@@ -12,6 +12,7 @@ MemoryPlan plan() {
           .base = 20'000'000,
           .context = 4096,
           .sequences = 1,
+          .kv_pages = 64,
           .kv_type = "f16",
           .kv_bytes_per_token = 131072};
 }
@@ -20,6 +21,10 @@ TEST(MemoryPlan, IsRenderedInOneLine) {
   EXPECT_EQ(plan().render(),
             "weights 3.86 GB + KV 540.0 MB (4096 × 1, f16) + workspace 110.0 MB + base 20.0 MB = 4.53 GB");
   EXPECT_EQ(human_bytes(1500), "1.5 kB");
+  MemoryPlan shared = plan();
+  shared.sequences = 16;
+  shared.kv_pages = 100;
+  EXPECT_NE(shared.render().find("KV 540.0 MB (6400 tokens for 4096 × 16, f16)"), std::string::npos);
 }
 
 TEST(MemoryPlan, ARefusalNamesTheWaysOut) {

@@ -8,6 +8,9 @@
 //           Q8:      [kPageTokens][DV] i8, then scales f32 [kPageTokens][ceil(DV/32)]
 // Latent attention keeps one row per token instead, key and value at once, and beside it the indexer's key
 // where the model has one (kernels::KvRowsLayout); there the layers of a page stand side by side.
+//
+// Sequences may share pages: those that begin alike use the same ones, and a page may be held for sequences
+// to come. Whoever writes into a page that others use, or that is held, gets a copy first.
 #pragma once
 
 #include <cstddef>
@@ -70,12 +73,15 @@ struct KvShape {
 
 class KvCache {
  public:
+  using Page = std::int32_t;  // 0 … total_pages() - 1
+
   // States are kept for sequences 0 … `sequences` - 1, where the shape has any.
   static Result<KvCache> create(const KvShape& shape, std::int64_t pages, std::int64_t sequences = 1);
 
   const KvShape& shape() const { return shape_; }
   std::int64_t free_pages() const { return static_cast<std::int64_t>(free_.size()); }
   std::int64_t total_pages() const { return total_; }
+  std::int64_t idle_pages() const { return idle_; }  // held, and used by no sequence
 
   int open_sequence();
   void close_sequence(int sequence);
@@ -84,6 +90,27 @@ class KvCache {
   // Forgets positions from `tokens` on; whole pages go back to the pool. A state cannot go back in time:
   // unless it stands at `tokens` it begins again. Returns how many positions are kept.
   std::int64_t truncate(int sequence, std::int64_t tokens);
+
+  // Makes room for writing positions [from, to), from at most the end of the sequence: as reserve(), and
+  // pages of the range that others use or that are held are copied.
+  Status reserve_to_write(int sequence, std::int64_t from, std::int64_t to);
+  // Pages that reserve_to_write() would take from the pool.
+  std::int64_t pages_to_write(int sequence, std::int64_t from, std::int64_t to) const;
+  // A new sequence that begins as this one, positions [0, tokens), of which the state has seen all where
+  // there is one: pages are shared, states copied. kResource where no state is left.
+  Result<int> fork(int sequence, std::int64_t tokens);
+  // Appends a page full of tokens that are computed already to a sequence of whole pages.
+  void share(int sequence, Page page);
+  // Puts a page of the same contents in the place of the sequence's own.
+  void replace(int sequence, std::int64_t index, Page page);
+  Page page(int sequence, std::int64_t index) const {
+    return sequences_[static_cast<std::size_t>(sequence)].numbers[static_cast<std::size_t>(index)];
+  }
+  // A held page keeps its contents when its last sequence leaves, until it is let go.
+  void hold(Page page);
+  void let_go(Page page);
+  std::int64_t users(Page page) const { return users_[static_cast<std::size_t>(page)]; }  // sequences
+
   // The part of a page for one layer and KV head stands at pages(sequence)[page] + plane_offset(layer, head);
   // the rows of latent attention at pages(sequence)[page] + shape().rows_offset(which, layer).
   std::span<std::byte* const> pages(int sequence) const;
@@ -106,14 +133,31 @@ class KvCache {
   struct Sequence {
     bool open = false;
     std::vector<std::byte*> pages;
+    std::vector<Page> numbers;  // of the same pages
     std::int64_t state_tokens = 0;
   };
+  std::byte* address(Page page) const {
+    return pool_.data() +
+           static_cast<std::size_t>(page) * (shape_.latent ? shape_.page_bytes() : shape_.head().bytes);
+  }
+  bool is_shared(Page page) const {
+    const auto index = static_cast<std::size_t>(page);
+    return users_[index] > 1 || held_[index];
+  }
+  Error full(const Sequence& entry, std::int64_t tokens) const;
+  Page take();
+  void use(Page page);
+  void leave(Page page);
+  void copy(Page from, Page to);
+
   KvShape shape_;
-  std::int64_t total_ = 0;
+  std::int64_t total_ = 0, idle_ = 0;
   HugeBuffer pool_;
   HugeBuffer states_;  // [sequences][layers][state.layer()]
   std::int64_t state_sequences_ = 0;
-  std::vector<std::byte*> free_;
+  std::vector<Page> free_;
+  std::vector<std::int32_t> users_;  // [total_]
+  std::vector<bool> held_;           // [total_]
   std::vector<Sequence> sequences_;
 };
 
