@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "engine/test_support.h"
+#include "engine/service_test_support.h"
 
 namespace maestrale::engine {
 namespace {
@@ -15,23 +15,6 @@ std::vector<float> only(text::TokenId token) {
   logits[static_cast<std::size_t>(token)] = 50;
   return logits;
 }
-
-// Allows the bytes of a text in order, then nothing.
-class Spelling : public TokenConstraint {
- public:
-  explicit Spelling(std::string text) : text_(std::move(text)) {}
-  void mask(std::span<std::uint64_t> mask) override {
-    for (std::uint64_t& word : mask) word = 0;
-    const auto byte = static_cast<unsigned char>(text_[at_]);
-    mask[byte / 64] |= std::uint64_t{1} << (byte % 64);
-  }
-  bool accept(text::TokenId token) override { return static_cast<unsigned char>(text_[at_++]) == token; }
-  bool finished() const override { return at_ == text_.size(); }
-
- private:
-  std::string text_;
-  std::size_t at_ = 0;
-};
 
 class Answers : public testing::Test {
  protected:

@@ -80,7 +80,9 @@ struct ServiceOptions {
 struct ServiceStats {
   std::int64_t waiting = 0, running = 0;
   std::int64_t pages = 0, pages_used = 0, pages_cached = 0;
-  std::uint64_t steps = 0, requests = 0, cancelled = 0, failed = 0, preempted = 0;
+  std::uint64_t steps = 0;
+  std::uint64_t requests = 0, cancelled = 0, failed = 0;  // that are over, and of them
+  std::uint64_t preempted = 0;  // times that an answer had to wait for pages or its turn
   std::uint64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
   std::uint64_t rows = 0;   // computed in all steps, what was computed again included
   double last_step_s = 0;   // seconds that the last step took

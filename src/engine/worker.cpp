@@ -1,0 +1,394 @@
+#include "engine/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace maestrale::engine {
+namespace {
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Pages of a lane that may come from the cache: the last token is always computed, its logits are wanted.
+std::span<const PrefixKey> shareable(const Lane& lane) {
+  return std::span(lane.keys).first(static_cast<std::size_t>((lane.length() - 1) / ops::kPageTokens));
+}
+
+}  // namespace
+
+std::uint64_t Lane::order() const {
+  return request->number * kMaxChoices + static_cast<std::uint64_t>(choice);
+}
+
+Result<std::unique_ptr<Request>> make_request(ServiceRequest asked, const Engine& engine,
+                                              const ServiceOptions& options) {
+  auto request = std::make_unique<Request>();
+  request->tenant = std::move(asked.tenant);
+  request->weight = asked.weight;
+  request->stream = std::make_shared<StreamState>(options.stream_events);
+  request->usage.prompt_tokens = std::ssize(asked.generate.prompt);
+  std::vector<PrefixKey> keys;
+  extend_keys(prefix_root(request->tenant), asked.generate.prompt, keys);
+  for (int choice = 0; choice < asked.choices; ++choice) {
+    std::unique_ptr<TokenConstraint> constraint = asked.constraint ? asked.constraint() : nullptr;
+    Answer answer =
+        TRY(Answer::create(asked.generate, engine.context(), engine.tokenizer(), constraint.get()));
+    request->lanes.push_back(std::make_unique<Lane>(Lane{.request = request.get(),
+                                                         .choice = choice,
+                                                         .constraint = std::move(constraint),
+                                                         .answer = std::move(answer),
+                                                         .keys = keys}));
+    ++asked.generate.sampling.seed;
+  }
+  return request;
+}
+
+Worker::Worker(Engine& engine, const ServiceOptions& options) : engine_(engine), options_(options) {
+  // A state is of one moment, so sequences with one cannot begin in the middle of another.
+  if (options.prefix_cache && engine.kv().shape().state_bytes() == 0) cache_.emplace(engine.kv());
+  logits_.resize(static_cast<std::size_t>(options.running * engine.info().vocabulary));
+}
+
+Worker::~Worker() {
+  for (const auto& request : requests_) {
+    for (const auto& lane : request->lanes) {
+      if (lane->running()) engine_.close_sequence(lane->sequence);
+    }
+  }
+}
+
+void Worker::add(std::unique_ptr<Request> request) {
+  const auto [found, is_new] = tenants_.try_emplace(request->tenant);
+  Tenant& tenant = found->second;
+  if (is_new) {  // begins beside those that have been served least
+    std::optional<double> least;
+    for (const auto& [name, other] : tenants_) {
+      if (&other != &tenant) least = std::min(least.value_or(other.state.served), other.state.served);
+    }
+    tenant.state.served = least.value_or(0);
+  }
+  tenant.state.weight = request->weight;
+  ++tenant.requests;
+  requests_.push_back(std::move(request));
+}
+
+void Worker::step() {
+  end_cancelled();
+  start_waiting();
+  while (!idle() && !compute()) start_waiting();
+  remove_finished();
+}
+
+void Worker::end_cancelled() {
+  for (const auto& request : requests_) {
+    if (request->stream->cancelled()) end_request(*request, FinishReason::kCancelled);
+  }
+  remove_finished();
+}
+
+void Worker::end_all(const Error& why) {
+  for (const auto& request : requests_) {
+    request->error = why;
+    end_request(*request, FinishReason::kCancelled);
+  }
+  remove_finished();
+}
+
+bool Worker::is_blocked(const Lane& lane) const {
+  const Lane& first = *lane.request->lanes.front();
+  if (&lane != &first && lane.in_prompt() && first.in_prompt() && !first.answer.over()) return true;
+  if (!cache_) return false;
+  const auto keys = shareable(lane);
+  return lane.kept < std::ssize(keys) && computing_.contains(keys[static_cast<std::size_t>(lane.kept)]);
+}
+
+LaneState Worker::state_of(Lane& lane, bool slots_left) {
+  const ops::KvCache& kv = engine_.kv();
+  LaneState state{.tenant = tenants_.at(lane.request->tenant).index,
+                  .order = lane.order(),
+                  .running = lane.running(),
+                  .left = lane.length() - lane.computed,
+                  .done = lane.done,
+                  .passed_over = lane.passed_over};
+  if (lane.running()) {
+    const std::int64_t end = std::ssize(kv.pages(lane.sequence)) * ops::kPageTokens;
+    state.room = end - lane.computed;
+    state.copies = state.room > 0 && kv.pages_to_write(lane.sequence, lane.computed, lane.computed + 1) > 0;
+    state.restart = lane.computed - (cache_ ? lane.kept * ops::kPageTokens : 0);
+    return state;
+  }
+  if (cache_)
+    lane.kept = cache_->find(lane.request->tenant, shareable(lane), lane.answer.history(), lane.kept);
+  state.left -= lane.kept * ops::kPageTokens;
+  state.blocked = is_blocked(lane);
+  state.pages = ops::KvShape::pages_for(lane.length() + 1) - lane.kept;
+  if (cache_ && slots_left) state.pages += cache_->idle(shareable(lane), lane.kept);
+  return state;
+}
+
+void Worker::survey() {
+  tenant_states_.clear();
+  for (auto& [name, tenant] : tenants_) {
+    tenant.index = tenant_states_.size();
+    tenant_states_.push_back(tenant.state);
+  }
+  lanes_.clear();
+  for (const auto& request : requests_) {
+    for (const auto& lane : request->lanes) {
+      if (!lane->answer.over()) lanes_.push_back(lane.get());
+    }
+  }
+  const auto running =
+      std::count_if(lanes_.begin(), lanes_.end(), [](const Lane* lane) { return lane->running(); });
+  lane_states_.clear();
+  for (Lane* lane : lanes_) lane_states_.push_back(state_of(*lane, running < options_.running));
+}
+
+StepLimits Worker::limits() const {
+  return {.slots = options_.running,
+          .rows = engine_.batch_rows(),
+          .prompt_rows = options_.chunk,
+          .pages = engine_.kv().free_pages() + engine_.kv().idle_pages(),
+          .step_s = options_.step_s,
+          .cost = meter_.cost(),
+          .step = stats_.steps};
+}
+
+void Worker::start_waiting() {
+  for (;;) {
+    survey();
+    const StartPlan plan = plan_start(lane_states_, tenant_states_, limits());
+    for (const std::size_t passed : plan.passed) ++lanes_[passed]->passed_over;
+    if (plan.start) {
+      start(*lanes_[*plan.start]);
+    } else if (plan.stop) {
+      stop(*lanes_[*plan.stop]);
+    } else {
+      return;
+    }
+  }
+}
+
+void Worker::start(Lane& lane) {
+  Request& request = *lane.request;
+  lane.sequence = engine_.open_sequence();
+  lane.computed = lane.kept = lane.done = 0;
+  lane.passed_over = 0;
+  if (cache_) {
+    lane.kept = cache_->find(request.tenant, shareable(lane), lane.answer.history());
+    cache_->share(shareable(lane), lane.kept, lane.sequence);
+    lane.computed = lane.kept * ops::kPageTokens;
+    register_keys(lane);
+  }
+  if (request.has_begun) return;
+  request.has_begun = true;
+  request.began = Clock::now();
+  request.usage.queue_s = seconds_since(request.arrived);
+  request.usage.cached_tokens = lane.computed;
+  stats_.prompt_tokens += static_cast<std::uint64_t>(request.usage.prompt_tokens);
+  stats_.cached_tokens += static_cast<std::uint64_t>(lane.computed);
+}
+
+void Worker::register_keys(Lane& lane) {
+  for (auto index = static_cast<std::size_t>(lane.kept); index < lane.keys.size(); ++index)
+    computing_.try_emplace(lane.keys[index], &lane);
+}
+
+void Worker::forget_keys(const Lane& lane, std::int64_t from, std::int64_t to) {
+  for (auto index = static_cast<std::size_t>(from); index < static_cast<std::size_t>(to); ++index) {
+    const auto found = computing_.find(lane.keys[index]);
+    if (found != computing_.end() && found->second == &lane) computing_.erase(found);
+  }
+}
+
+// The lane waits again; nothing that its reader has had is lost.
+void Worker::stop(Lane& lane) {
+  forget_keys(lane, lane.kept, std::ssize(lane.keys));
+  engine_.close_sequence(lane.sequence);
+  lane.sequence = -1;
+  lane.computed = lane.kept = lane.done = 0;
+  if (!lane.answer.over()) ++stats_.preempted;
+}
+
+// False where nothing could be computed, but somebody gave up pages for it.
+bool Worker::compute() {
+  survey();
+  const StepPlan plan = plan_rows(lane_states_, tenant_states_, limits());
+  if (plan.stop) {
+    stop(*lanes_[*plan.stop]);
+    return false;
+  }
+  CHECK(!plan.rows.empty(), "some lane can always run");
+  if (!make_room(plan.rows)) return false;
+  fill_batch(plan.rows);
+  const Clock::time_point begin = Clock::now();
+  const Status status = engine_.forward({tokens_, positions_, sequences_, logit_rows_}, logits_.data());
+  CHECK(status.ok(), "tokens, positions and room have been checked");
+  for (const LaneRows& part : plan.rows) {
+    Lane& lane = *lanes_[part.lane];
+    lane.computed += part.rows;
+    lane.done += part.rows;
+    TenantState& tenant = tenants_.at(lane.request->tenant).state;
+    tenant.served += static_cast<double>(part.rows) / tenant.weight;
+    if (cache_) keep_pages(lane);
+  }
+  for (std::size_t i = 0; i < givers_.size(); ++i) fork_choices(*givers_[i].lane, givers_[i].row);
+  for (const Giver& giver : givers_) give(giver);
+  stats_.rows += tokens_.size();
+  ++stats_.steps;
+  stats_.last_step_s = seconds_since(begin);
+  meter_.add(static_cast<std::int64_t>(tokens_.size()), stats_.last_step_s);
+  return true;
+}
+
+// Takes pages from the cache until the rows have room.
+bool Worker::make_room(const std::vector<LaneRows>& rows) {
+  ops::KvCache& kv = engine_.kv();
+  std::int64_t pages = 0;
+  for (const LaneRows& part : rows) {
+    const Lane& lane = *lanes_[part.lane];
+    pages += kv.pages_to_write(lane.sequence, lane.computed, lane.computed + part.rows);
+  }
+  while (kv.free_pages() < pages) {
+    if (cache_ && cache_->evict()) continue;
+    // Pages that nobody uses were counted on, but others follow them: the youngest lane has to wait.
+    const auto youngest =
+        std::max_element(rows.begin(), rows.end(), [&](const LaneRows& a, const LaneRows& b) {
+          return lanes_[a.lane]->order() < lanes_[b.lane]->order();
+        });
+    stop(*lanes_[youngest->lane]);
+    return false;
+  }
+  return true;
+}
+
+void Worker::fill_batch(const std::vector<LaneRows>& rows) {
+  for (auto* list : {&tokens_, &positions_, &sequences_, &logit_rows_}) list->clear();
+  givers_.clear();
+  for (const LaneRows& part : rows) {
+    Lane& lane = *lanes_[part.lane];
+    for (std::int64_t at = lane.computed; at < lane.computed + part.rows; ++at) {
+      tokens_.push_back(lane.answer.history()[static_cast<std::size_t>(at)]);
+      positions_.push_back(static_cast<std::int32_t>(at));
+      sequences_.push_back(lane.sequence);
+    }
+    if (lane.computed + part.rows < lane.length()) continue;
+    givers_.push_back({&lane, logit_rows_.size()});
+    logit_rows_.push_back(static_cast<std::int32_t>(tokens_.size()) - 1);
+  }
+}
+
+void Worker::keep_pages(Lane& lane) {
+  const auto& history = lane.answer.history();
+  if ((lane.kept + 1) * ops::kPageTokens > lane.computed) return;
+  extend_keys(prefix_root(lane.request->tenant), history, lane.keys);
+  for (; (lane.kept + 1) * ops::kPageTokens <= lane.computed; ++lane.kept) {
+    cache_->insert(lane.request->tenant, lane.keys, history, lane.kept, lane.sequence);
+    forget_keys(lane, lane.kept, lane.kept + 1);
+  }
+}
+
+// The prompt is computed: choices that wait for it begin with its pages, as far as slots are left.
+void Worker::fork_choices(Lane& lane, std::size_t row) {
+  Request& request = *lane.request;
+  if (lane.choice != 0 || request.prompt_done) return;
+  request.prompt_done = true;
+  request.usage.prefill_s = seconds_since(request.began);
+  auto running =
+      std::count_if(lanes_.begin(), lanes_.end(), [](const Lane* other) { return other->running(); });
+  for (const auto& other : request.lanes) {
+    if (other->running() || other->answer.over() || running >= options_.running) continue;
+    const auto forked = engine_.kv().fork(lane.sequence, lane.computed);
+    if (!forked.ok()) return;
+    other->sequence = *forked;
+    other->computed = lane.computed;
+    other->kept = lane.kept;
+    other->done = 0;
+    other->passed_over = 0;
+    givers_.push_back({other.get(), row});
+    ++running;
+  }
+}
+
+void Worker::give(const Giver& giver) {
+  Lane& lane = *giver.lane;
+  Request& request = *lane.request;
+  if (request.error || lane.answer.over()) return;
+  const auto vocabulary = static_cast<std::size_t>(engine_.info().vocabulary);
+  auto event = lane.answer.next(std::span(logits_).subspan(giver.row * vocabulary, vocabulary), sampler_);
+  if (!event.ok()) {
+    request.error = std::move(event).error();
+    return end_request(request, FinishReason::kCancelled);
+  }
+  if (request.usage.first_token_s == 0) request.usage.first_token_s = seconds_since(request.arrived);
+  if (*event) {
+    ++request.usage.completion_tokens;
+    ++stats_.completion_tokens;
+    if (!request.stream->push({lane.choice, std::move(**event)})) {
+      request.error = Error{.kind = ErrorKind::kCancelled,
+                            .what = "the answer was not read fast enough",
+                            .expected = std::to_string(options_.stream_events) + " waiting events at most"};
+      return end_request(request, FinishReason::kCancelled);
+    }
+  }
+  if (lane.answer.over()) end_lane(lane);
+}
+
+void Worker::end_lane(Lane& lane) {
+  if (lane.running()) stop(lane);
+  StreamState& stream = *lane.request->stream;
+  if (auto rest = lane.answer.rest()) stream.push({lane.choice, std::move(*rest)});
+  stream.push({lane.choice, ChoiceEnd{lane.answer.reason()}});
+  const auto& lanes = lane.request->lanes;
+  const bool all =
+      std::all_of(lanes.begin(), lanes.end(), [](const auto& other) { return other->answer.over(); });
+  if (all) finish(*lane.request);
+}
+
+void Worker::end_request(Request& request, FinishReason reason) {
+  CHECK(reason == FinishReason::kCancelled, "other ends come from the answers");
+  for (const auto& lane : request.lanes) {
+    if (lane->answer.over()) continue;
+    lane->answer.cancel();
+    end_lane(*lane);
+  }
+}
+
+void Worker::finish(Request& request) {
+  request.usage.total_s = seconds_since(request.arrived);
+  ++stats_.requests;
+  if (request.error && request.error->kind != ErrorKind::kCancelled) {
+    ++stats_.failed;
+  } else if (request.error || request.stream->cancelled()) {
+    ++stats_.cancelled;
+  }
+  request.stream->push({0, RequestEnd{request.usage, request.error}});
+}
+
+void Worker::remove_finished() {
+  std::erase_if(requests_, [&](const auto& request) {
+    const auto& lanes = request->lanes;
+    if (!std::all_of(lanes.begin(), lanes.end(), [](const auto& lane) { return lane->answer.over(); }))
+      return false;
+    const auto tenant = tenants_.find(request->tenant);
+    if (--tenant->second.requests == 0) tenants_.erase(tenant);
+    return true;
+  });
+}
+
+ServiceStats Worker::stats() const {
+  ServiceStats stats = stats_;
+  for (const auto& request : requests_) {
+    stats.waiting += request->has_begun ? 0 : 1;
+    for (const auto& lane : request->lanes) stats.running += lane->running() ? 1 : 0;
+  }
+  stats.pages = engine_.kv().total_pages();
+  stats.pages_cached = cache_ ? cache_->pages() : 0;
+  stats.pages_used = stats.pages - engine_.kv().free_pages() - engine_.kv().idle_pages();
+  return stats;
+}
+
+}  // namespace maestrale::engine

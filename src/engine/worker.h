@@ -1,0 +1,128 @@
+// Worker: what the engine thread does. It owns all running and waiting answers; one step plans, runs one
+// forward and hands out what came of it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/answer.h"
+#include "engine/prefix_cache.h"
+#include "engine/schedule.h"
+#include "engine/service.h"
+#include "engine/stream.h"
+
+namespace maestrale::engine {
+
+using Clock = std::chrono::steady_clock;
+
+struct Request;
+
+// One answer, running where it has a sequence.
+struct Lane {
+  Request* request = nullptr;
+  int choice = 0;
+  std::unique_ptr<TokenConstraint> constraint;
+  Answer answer;
+  int sequence = -1;
+  std::int64_t computed = 0;    // positions of the history that stand in the sequence
+  std::int64_t done = 0;        // rows computed since it was started
+  std::vector<PrefixKey> keys;  // of the history's whole pages
+  std::int64_t kept = 0;        // running: pages that the prefix cache has; waiting: pages found there
+  int passed_over = 0;
+
+  bool running() const { return sequence >= 0; }
+  std::int64_t length() const { return static_cast<std::int64_t>(answer.history().size()); }
+  bool in_prompt() const { return answer.tokens().empty(); }
+  std::uint64_t order() const;
+};
+
+struct Tenant {
+  TenantState state;
+  std::size_t index = 0;  // among the tenants of this plan
+  int requests = 0;
+};
+
+struct Request {
+  std::uint64_t number = 0;  // of arrival
+  std::string tenant;
+  double weight = 1;
+  std::shared_ptr<StreamState> stream;
+  std::vector<std::unique_ptr<Lane>> lanes;
+  Usage usage;
+  Clock::time_point arrived = Clock::now(), began = {};
+  bool has_begun = false;
+  bool prompt_done = false;
+  std::optional<Error> error;
+};
+
+// A request that has been checked; its number is given by whoever takes it. kUsage: stop strings.
+Result<std::unique_ptr<Request>> make_request(ServiceRequest asked, const Engine& engine,
+                                              const ServiceOptions& options);
+
+class Worker {
+ public:
+  // `options` are within the engine's limits.
+  Worker(Engine& engine, const ServiceOptions& options);
+  ~Worker();
+
+  void add(std::unique_ptr<Request> request);
+  bool idle() const { return requests_.empty(); }
+  // Ends what was cancelled, starts what may start, computes one batch.
+  void step();
+  void end_all(const Error& why);
+  ServiceStats stats() const;
+
+ private:
+  struct Giver {
+    Lane* lane;
+    std::size_t row;  // of the logits
+  };
+
+  void end_cancelled();
+  void start_waiting();
+  bool compute();
+  void survey();
+  LaneState state_of(Lane& lane, bool slots_left);
+  StepLimits limits() const;
+  bool is_blocked(const Lane& lane) const;
+
+  void start(Lane& lane);
+  void stop(Lane& lane);
+  void register_keys(Lane& lane);
+  void forget_keys(const Lane& lane, std::int64_t from, std::int64_t to);
+  bool make_room(const std::vector<LaneRows>& rows);
+  void fill_batch(const std::vector<LaneRows>& rows);
+  void keep_pages(Lane& lane);
+  void fork_choices(Lane& lane, std::size_t row);
+  void give(const Giver& giver);
+  void end_lane(Lane& lane);
+  void end_request(Request& request, FinishReason reason);
+  void finish(Request& request);
+  void remove_finished();
+
+  Engine& engine_;
+  ServiceOptions options_;
+  std::optional<PrefixCache> cache_;
+  std::vector<std::unique_ptr<Request>> requests_;  // by arrival
+  std::map<std::string, Tenant> tenants_;
+  std::unordered_map<PrefixKey, Lane*> computing_;  // pages that a running lane is going to compute
+  CostMeter meter_;
+  SamplerWorkspace sampler_;
+  ServiceStats stats_;
+
+  // Scratch of one plan and one batch.
+  std::vector<Lane*> lanes_;
+  std::vector<LaneState> lane_states_;
+  std::vector<TenantState> tenant_states_;
+  std::vector<std::int32_t> tokens_, positions_, sequences_, logit_rows_;
+  std::vector<float> logits_;
+  std::vector<Giver> givers_;
+};
+
+}  // namespace maestrale::engine
