@@ -32,38 +32,47 @@ class TrieWalk {
       ++i;
     }
   }
+  void allow(text::TokenId token, bool keyed) {
+    const auto at = static_cast<std::size_t>(token);
+    mask_.bits[at / 64] |= std::uint64_t{1} << at % 64;
+    if (keyed) mask_.keyed.push_back(token);
+  }
 
  private:
   struct Step {
     StateStore::Id position = 0;
     bool keyed = false;
   };
-  void allow(text::TokenId token, bool keyed) {
-    mask_.list.push_back(token);
-    if (keyed) mask_.keyed.push_back(token);
-  }
   StateStore& states_;
   TokenMask& mask_;
 };
+
+// A list where that is shorter than the bits.
+void make_sparse(TokenMask& mask) {
+  std::size_t count = 0;
+  for (const std::uint64_t word : mask.bits) count += static_cast<std::size_t>(std::popcount(word));
+  mask.dense = count > mask.bits.size();
+  if (mask.dense) return;
+  for (std::size_t i = 0; i < mask.bits.size(); ++i) {
+    for (std::uint64_t word = mask.bits[i]; word != 0; word &= word - 1) {
+      mask.list.push_back(static_cast<text::TokenId>(i * 64) + std::countr_zero(word));
+    }
+  }
+  mask.bits = {};
+}
 
 }  // namespace
 
 TokenMask Walk::compute(StateStore::Id position, const TokenTable& tokens) {
   TokenMask mask;
   const Slice& slice = tokens.slice(states.plain(position));
-  TrieWalk(states, mask).run(position, slice.rest);
+  mask.bits = slice.plain;
+  TrieWalk walk(states, mask);
+  walk.run(position, slice.rest);
   if (states.accepting(position)) {
-    for (const text::TokenId end : tokens.end_tokens()) mask.list.push_back(end);
+    for (const text::TokenId end : tokens.end_tokens()) walk.allow(end, false);
   }
-  mask.dense = slice.length > 0 || mask.list.size() > tokens.words();
-  if (mask.dense) {
-    mask.bits = slice.plain;
-    for (const text::TokenId token : mask.list) {
-      const auto at = static_cast<std::size_t>(token);
-      if (at / 64 < mask.bits.size()) mask.bits[at / 64] |= std::uint64_t{1} << at % 64;
-    }
-    mask.list = {};
-  }
+  make_sparse(mask);
   return mask;
 }
 

@@ -88,7 +88,7 @@ RuleId JsonText::character() {
   const RuleId rule = make(character_, "character", fresh);
   if (!fresh) return rule;
   const StateId end = builder_.end(rule);
-  builder_.characters(builder_.start(rule), plain_characters(), end);
+  builder_.characters(builder_.start(rule), unescaped_characters(), end);
   const StateId escape = builder_.state(), unicode = builder_.state(), surrogate = builder_.state();
   byte(builder_.start(rule), '\\', escape);
   any_of(builder_, escape, "\"\\/bfnrt", end);

@@ -55,7 +55,7 @@ class NetworkBuilder {
   void text(StateId from, std::string_view text, StateId to);
   // One code point of the set, as UTF-8.
   void characters(StateId from, const CharSet& set, StateId to);
-  // A promise: every character that stands for itself in a JSON string leads from `from` to `to` (among
+  // A promise: every plain character (see below) leads from `from` to `to` (among
   // others).
   void plain(StateId from, StateId to);
   // A key of an object that the grammar did not choose ends at `state`: it must be compared with the others.
@@ -88,6 +88,9 @@ class NetworkBuilder {
 };
 
 // The characters that stand for themselves in a JSON string.
+const CharSet& unescaped_characters();
+// Of them, those that nearly every class of characters for text contains: no controls, no line separators.
+bool is_plain(char32_t codepoint);
 const CharSet& plain_characters();
 
 class Network {

@@ -2,12 +2,28 @@
 
 namespace maestrale::grammar {
 
-const CharSet& plain_characters() {
+const CharSet& unescaped_characters() {
   static const CharSet set = [] {
     CharSet special(0, 0x1f);
     special.add('"', '"');
     special.add('\\', '\\');
     return special.inverted();
+  }();
+  return set;
+}
+
+bool is_plain(char32_t codepoint) {
+  if (codepoint < 0x80)
+    return codepoint >= 0x20 && codepoint != 0x7f && codepoint != '"' && codepoint != '\\';
+  return codepoint >= 0xa0 && codepoint != 0x2028 && codepoint != 0x2029 && codepoint != 0xfeff;
+}
+
+const CharSet& plain_characters() {
+  static const CharSet set = [] {
+    CharSet special(0x7f, 0x9f);
+    special.add(0x2028, 0x2029);
+    special.add(0xfeff, 0xfeff);
+    return unescaped_characters().without(special);
   }();
   return set;
 }

@@ -42,9 +42,9 @@ RuleId Speller::escapes(const CharSet& set) {
 }
 
 void Speller::content_character(StateId from, const CharSet& set, StateId to) {
-  const CharSet plain = set.intersected(plain_characters());
+  const CharSet plain = set.intersected(unescaped_characters());
   if (!plain.empty()) builder_.characters(from, plain, to);
-  const CharSet special = set.without(plain_characters());
+  const CharSet special = set.without(unescaped_characters());
   if (!special.empty()) builder_.call(from, escapes(special), to);
 }
 

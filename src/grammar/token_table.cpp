@@ -22,8 +22,7 @@ int plain_length(std::string_view bytes) {
   int length = 0;
   while (!bytes.empty()) {
     const DecodedCodepoint decoded = decode_utf8(bytes);
-    const char32_t c = decoded.codepoint;
-    if (!decoded.valid || c < 0x20 || c == '"' || c == '\\') return -1;
+    if (!decoded.valid || !is_plain(decoded.codepoint)) return -1;
     bytes.remove_prefix(static_cast<std::size_t>(decoded.length));
     ++length;
   }
