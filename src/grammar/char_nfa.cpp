@@ -91,12 +91,14 @@ CharNfa CharNfa::one_of(std::span<const std::string> texts) {
   return out;
 }
 
+bool CharNfa::free_of_assertions() const {
+  return std::all_of(states_.begin(), states_.end(), [](const State& s) { return s.assertions.empty(); });
+}
+
 // Four copies of every state: (at the begin?) x (at the end?). Characters are read in no copy that is at the
 // end and lead to those that are not at the begin.
 CharNfa CharNfa::without_assertions() const {
-  if (std::all_of(states_.begin(), states_.end(), [](const State& s) { return s.assertions.empty(); })) {
-    return *this;
-  }
+  if (free_of_assertions()) return *this;
   CharNfa out;
   out.full_ = full_ || states_.size() * 4 + 1 > kStatesMax;
   if (out.full_) return out;
@@ -288,21 +290,20 @@ bool CharNfa::finite() const {
 }
 
 bool CharNfa::matches(std::string_view text) const {
-  const CharNfa plain = without_assertions();
-  Set at = plain.closed({0});
+  if (!free_of_assertions()) return without_assertions().matches(text);
+  Set at = closed({0});
   for (const char32_t c : code_points(text)) {
     Set next;
     for (const std::uint32_t state : at) {
-      for (const Edge& edge : plain.states_[state].edges) {
+      for (const Edge& edge : states_[state].edges) {
         if (edge.set.contains(c)) next.push_back(edge.to);
       }
     }
     std::sort(next.begin(), next.end());
     next.erase(std::unique(next.begin(), next.end()), next.end());
-    at = plain.closed(std::move(next));
+    at = closed(std::move(next));
   }
-  return std::any_of(at.begin(), at.end(),
-                     [&](std::uint32_t state) { return plain.states_[state].accepting; });
+  return std::any_of(at.begin(), at.end(), [&](std::uint32_t state) { return states_[state].accepting; });
 }
 
 }  // namespace maestrale::grammar

@@ -14,7 +14,7 @@ namespace maestrale::grammar {
 
 class CharNfa {
  public:
-  static constexpr std::size_t kStatesMax = 200'000;
+  static constexpr std::size_t kStatesMax = 100'000;
   static constexpr std::size_t kDeterministicMax = 20'000;
   enum class Assertion : std::uint8_t { kBegin, kEnd };
   struct Edge {
@@ -57,6 +57,7 @@ class CharNfa {
   bool matches(std::string_view text) const;  // UTF-8
 
  private:
+  bool free_of_assertions() const;
   CharNfa trimmed() const;
   std::vector<std::uint32_t> closed(std::vector<std::uint32_t> states) const;
   std::vector<State> states_;

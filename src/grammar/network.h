@@ -22,9 +22,9 @@ using RuleId = std::uint32_t;
 inline constexpr std::uint32_t kNone = 0xffffffff;
 
 struct NetworkLimits {
-  std::size_t states = 400'000;
-  std::size_t edges = 2'000'000;     // of all kinds
-  std::size_t closures = 4'000'000;  // entries of all closures together
+  std::size_t states = 150'000;
+  std::size_t edges = 1'000'000;     // of all kinds
+  std::size_t closures = 2'000'000;  // entries of all closures together
 };
 
 struct ByteEdge {
