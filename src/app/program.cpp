@@ -22,7 +22,8 @@ constexpr const char* kVersion = "maestrale 0.1.0";
 std::vector<Command> add_commands(CLI::App& root) {
   return {add_generate(root),   add_run(root),      add_chat(root),       add_bench(root),
           add_inspect(root),    add_tokenize(root), add_detokenize(root), add_template(root),
-          add_perplexity(root), add_logits(root),   add_quantize(root),   add_convert(root)};
+          add_perplexity(root), add_logits(root),   add_quantize(root),   add_convert(root),
+          add_serve(root)};
 }
 
 int report(const Status& status) {
@@ -59,7 +60,8 @@ int run_command(CLI::App& root, int argc, char** argv) {
 
 // Weights are read from mapped files: one that was cut short under our hands is noticed by this signal alone.
 extern "C" void on_bus_error(int) {
-  constexpr std::string_view kMessage = "maestrale: a model file changed or could not be read while it was in use\n";
+  constexpr std::string_view kMessage =
+      "maestrale: a model file changed or could not be read while it was in use\n";
   const ssize_t ignored = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
   (void)ignored;
   ::_exit(kFailed);

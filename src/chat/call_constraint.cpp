@@ -183,6 +183,26 @@ std::string escaped(const std::string& name) {
   return quoted.substr(1, quoted.size() - 2);
 }
 
+std::string spelled(const text::Tokenizer& tokenizer, std::span<const text::TokenId> tokens) {
+  std::string out;
+  for (const text::TokenId token : tokens) out += tokenizer.bytes(token);
+  return out;
+}
+
+// Tokens that spell `text` within other text: some families put a blank before whatever they encode. Empty
+// where there are none.
+std::vector<text::TokenId> tokens_inside(const text::Tokenizer& tokenizer, std::string_view text) {
+  for (const char* anchor : {"", "a", "\n", "}", "."}) {
+    const auto tokens =
+        tokenizer.encode(anchor + std::string(text), {.add_special = false, .parse_special = true});
+    for (std::size_t cut = 0; cut <= tokens.size(); ++cut) {
+      const std::span<const text::TokenId> rest = std::span(tokens).subspan(cut);
+      if (spelled(tokenizer, rest) == text) return {rest.begin(), rest.end()};
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const CallPlan>> plan_calls(const Dialect& dialect, const text::Tokenizer& tokenizer,
@@ -193,15 +213,17 @@ Result<std::shared_ptr<const CallPlan>> plan_calls(const Dialect& dialect, const
                  .what = "calls of this model cannot be forced or held to a schema",
                  .where = "tools"};
   }
-  const auto encode = [&tokenizer](std::string_view text) {
-    return tokenizer.encode(text, {.add_special = false, .parse_special = true});
-  };
   auto plan = std::make_shared<CallPlan>();
   plan->mark = frame->mark;
-  plan->before = encode(frame->before);
-  plan->before_rest = encode(frame->before.substr(frame->mark.size()));
-  plan->between = encode(frame->between);
-  plan->after = encode(frame->after);
+  plan->before = tokens_inside(tokenizer, frame->before);
+  plan->before_rest = tokens_inside(tokenizer, frame->before.substr(frame->mark.size()));
+  plan->between = tokens_inside(tokenizer, frame->between);
+  plan->after = tokens_inside(tokenizer, frame->after);
+  if (plan->before.empty() || plan->between.empty() || plan->after.empty() != frame->after.empty()) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "the vocabulary cannot spell this model's calls",
+                 .where = "tools"};
+  }
   plan->ends.assign(tokenizer.end_tokens().begin(), tokenizer.end_tokens().end());
   plan->tokenizer = &tokenizer;
   plan->table = grammars.table();

@@ -106,7 +106,7 @@ std::shared_ptr<const Thoughts> thoughts_of(const ConstraintPlan& plan, std::int
   if (channels) {
     // Every message names its channel: what comes before the final one is thought.
     out->close = "<|channel|>final<|message|>";
-    out->force = encode("<|end|><|start|>assistant<|channel|>final<|message|>");
+    out->force = encode(budget == 0 ? out->close : "<|end|><|start|>assistant" + out->close);
     out->begun = true;
     return out;
   }

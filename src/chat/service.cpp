@@ -162,7 +162,7 @@ Result<json::object> ChatService::variables_of(const ChatRequest& request) const
   if (asked && !can_think() && request.reasoning_effort != "none")
     return Error{.kind = ErrorKind::kUnsupported,
                  .what = "this model does not think before it answers",
-                 .where = "reasoning_effort"};
+                 .where = request.reasoning_effort.empty() ? "thinking" : "reasoning_effort"};
   if (thinking_switch_ && request.thinking) variables["enable_thinking"] = *request.thinking;
   if (thinking_switch_ && !request.reasoning_effort.empty())
     variables["enable_thinking"] = request.reasoning_effort != "none";
@@ -249,7 +249,11 @@ Result<engine::ServiceRequest> ChatService::engine_request(const CommonRequest& 
   return request;
 }
 
-Result<std::unique_ptr<Answer>> ChatService::chat(const ChatRequest& request) {
+Result<std::unique_ptr<Answer>> ChatService::chat(const ChatRequest& asked_for) {
+  ChatRequest request = asked_for;
+  // A model whose template has no switch is kept from thinking by closing its thoughts at once.
+  const bool no_thoughts = request.thinking == false || request.reasoning_effort == "none";
+  if (no_thoughts && can_think() && !thinking_switch_) request.reasoning_budget = 0;
   const text::Prompt prompt = TRY(prompt_of(request));
   const bool calls = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::kNone;
   const Dialect* dialect = calls ? &format_->dialect() : &plain_dialect_;

@@ -3,14 +3,17 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <mutex>
 #include <thread>
 
+#include "base/memory.h"
 #include "net/client.h"
 
 namespace maestrale::net {
@@ -256,6 +259,37 @@ TEST(Server, CutsAReaderThatTakesNothing) {
   EXPECT_EQ(server->stats().cut, 1u);
   EXPECT_LE(most, 64u << 10);
   kept.reset();
+}
+
+TEST(Server, HoldsManyIdleStreamsInLittleMemory) {
+  constexpr std::size_t kStreams = 2000;
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_max < 3 * kStreams) GTEST_SKIP() << "too few files may be open";
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Exchange>> streams;
+  const auto server = serve([&](Request, std::shared_ptr<Exchange> exchange) {
+    exchange->begin({.status = 200, .headers = {{"Content-Type", "text/event-stream"}}});
+    exchange->write("data: 1\n\n");
+    const std::lock_guard lock(mutex);
+    streams.push_back(std::move(exchange));
+  });
+  const std::uint64_t before = resident_bytes();
+  std::vector<std::unique_ptr<Raw>> clients;
+  for (std::size_t i = 0; i < kStreams; ++i) {
+    clients.push_back(std::make_unique<Raw>(server->port()));
+    clients.back()->send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  }
+  for (const auto& client : clients) ASSERT_NE(client->until("data: 1").find("data: 1"), std::string::npos);
+  EXPECT_EQ(server->stats().connections, static_cast<std::int64_t>(kStreams));
+  const std::uint64_t after = resident_bytes();
+  EXPECT_LT(after - std::min(before, after), kStreams * 20000);
+  clients.clear();
+  for (int i = 0; i < 300 && server->stats().connections > 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(server->stats().connections, 0);
+  const std::lock_guard lock(mutex);
+  streams.clear();
 }
 
 TEST(Server, RefusesConnectionsBeyondItsLimit) {

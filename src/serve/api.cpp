@@ -193,7 +193,11 @@ void Api::generate(Call& call, Read read) {
   auto* talk = std::get_if<chat::ChatRequest>(&translation->request);
   auto answer =
       talk != nullptr ? chat.chat(*talk) : chat.complete(std::get<chat::TextRequest>(translation->request));
-  if (!answer.ok()) return respond_error(call, api_error(answer.error()));
+  if (!answer.ok()) {
+    ApiError error = api_error(answer.error());
+    if (error.status == 429 && draining_) error.status = 503;
+    return respond_error(call, error);
+  }
   // std::function needs something that can be copied.
   auto shared = std::make_shared<std::tuple<Call, Translation, std::unique_ptr<chat::Answer>>>(
       std::move(call), std::move(translation).value(), std::move(answer).value());

@@ -45,6 +45,7 @@ json::object model_json(const ServedModel& model, DialectName dialect) {
       {"id", model.id}, {"object", "model"}, {"created", model.created_s}, {"owned_by", "maestrale"}};
   const engine::Engine& engine = model.chat->engine();
   if (dialect == DialectName::kMistral) {
+    out["type"] = "base";
     out["max_context_length"] = engine.context();
     out["capabilities"] = json::object{{"completion_chat", model.chat->can_chat()},
                                        {"function_calling", model.chat->can_call()},

@@ -24,7 +24,7 @@ struct Options {
   std::vector<std::string> models;
   std::vector<std::string> names, keys, hosts, origins;
   std::string address = "127.0.0.1", keys_file, template_file;
-  std::int64_t port = 8080, queue = 256, running = 16, chunk = 512, connections = 8192;
+  std::int64_t port = 8080, queue = 256, running = 16, chunk = 512, connections = 8192, kv_tokens = 0;
   std::uint64_t body = 32 << 20;
   std::optional<double> drain_s;
   bool open_to_all = false, log_requests = false, no_prefix_cache = false;
@@ -86,6 +86,8 @@ Result<serve::ServedModel> load(const Options& options, std::size_t index) {
   load.sequences = static_cast<int>(options.running);
   load.batch_rows = std::max<std::int64_t>(options.chunk, options.running);
   load.pack_experts = true;
+  load.kv_tokens = options.kv_tokens;
+  load.fit_kv = true;
   files::Checkpoint checkpoint = TRY(files::open_checkpoint(options.models[index]));
   const std::uint64_t bytes = checkpoint.file_bytes();
   auto engine = TRY(load_engine(std::move(checkpoint), options.common, std::move(load)));
@@ -189,6 +191,8 @@ Command add_serve(CLI::App& root) {
               "requests that may wait for a model; more get 429 (default: 256)");
   add_integer(*app, "--chunk", options->chunk, 1, 1 << 16,
               "prompt tokens of one step at most (default: 512)");
+  add_integer(*app, "--kv-tokens", options->kv_tokens, 1, std::int64_t{1} << 40,
+              "tokens that the attention cache holds for all answers together (default: what fits)");
   app->add_flag("--no-prefix-cache", options->no_prefix_cache, "compute every prompt from its beginning");
   add_network_options(*app, *options);
   add_common_options(*app, options->common);

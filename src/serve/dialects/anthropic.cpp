@@ -235,6 +235,7 @@ Result<Translation> read_anthropic(const json::object& body, bool counting) {
     sampling.top_p = TRY(fields.number("top_p", 0, 1));
     if (sampling.top_p == 0) sampling.top_p = std::numeric_limits<double>::min();
     sampling.top_k = TRY(fields.integer("top_k", 0, kMany));
+    (void)TRY(fields.array("stop_sequences"));  // one string alone is none
     chat.common.stop = TRY(read_stops(fields, "stop_sequences"));
     out.stream = TRY(fields.boolean("stream")).value_or(false);
     TRY(read_label(fields, out.label));

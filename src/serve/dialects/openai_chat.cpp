@@ -41,6 +41,7 @@ Status read_schema(Fields& format, chat::OutputShape& shape) {
   TRY(inner.done());
   shape.kind = chat::OutputShape::Kind::kJsonSchema;
   shape.schema = *schema;
+  shape.where = inner.name(key);
   return {};
 }
 

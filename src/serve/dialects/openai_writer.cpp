@@ -163,7 +163,7 @@ class ChatWriter final : public AnswerWriter {
                                    {"finish_reason", std::move(finish)}});
     json::object out = frame(facts, "chat.completion.chunk");
     out["choices"] = std::move(choices);
-    if (options_.include_usage) out["usage"] = nullptr;
+    if (options_.include_usage && !options_.thinking_parts) out["usage"] = nullptr;
     return sse(out);
   }
 

@@ -1,0 +1,141 @@
+#include "chat/constraint.h"
+
+#include <gtest/gtest.h>
+
+#include "chat/byte_vocabulary.h"
+
+namespace maestrale::chat {
+namespace {
+
+// Follows a constraint along a text of single bytes and control tokens.
+class Walk {
+ public:
+  Walk(const text::Tokenizer& tokenizer, const MakeConstraint& make)
+      : tokenizer_(tokenizer), constraint_(make()) {}
+
+  bool allows(text::TokenId token) {
+    std::vector<std::uint64_t> mask((static_cast<std::size_t>(tokenizer_.size()) + 63) / 64,
+                                    ~std::uint64_t{0});
+    constraint_->mask(mask);
+    const auto at = static_cast<std::size_t>(token);
+    return (mask[at / 64] >> (at % 64)) & 1;
+  }
+  // The bytes that were taken before one was not allowed.
+  std::string take(std::string_view text) {
+    std::string taken;
+    for (const text::TokenId token : tokenizer_.encode(text, {.add_special = false, .parse_special = true})) {
+      if (!allows(token)) break;
+      EXPECT_TRUE(constraint_->accept(token));
+      taken += tokenizer_.bytes(token);
+    }
+    return taken;
+  }
+  bool finished() const { return constraint_->finished(); }
+
+ private:
+  const text::Tokenizer& tokenizer_;
+  std::unique_ptr<engine::TokenConstraint> constraint_;
+};
+
+class Constraints : public testing::Test {
+ protected:
+  Result<MakeConstraint> make(std::string_view dialect, const ChatRequest& request,
+                              bool in_reasoning = false) {
+    return chat_constraint({.tokenizer = tokenizer_.get(),
+                            .dialect = find_dialect(dialect),
+                            .grammars = &grammars_,
+                            .in_reasoning = in_reasoning},
+                           request);
+  }
+  static json::object function(const char* name, bool strict) {
+    json::object function{
+        {"name", name},
+        {"parameters", parse_json(R"({"type":"object","properties":{"a":{"type":"integer"}},)"
+                                  R"("required":["a"],"additionalProperties":false})",
+                                  "test")
+                           .value()}};
+    if (strict) function["strict"] = true;
+    return {{"type", "function"}, {"function", std::move(function)}};
+  }
+  static ChatRequest with_tools(ToolChoice::Kind kind, bool strict = false) {
+    ChatRequest request;
+    request.tools.push_back(function("f", strict));
+    request.tools.push_back(function("fg", strict));
+    request.tool_choice.kind = kind;
+    return request;
+  }
+
+  text::TokenizerPtr tokenizer_ = bytes_and({"[TOOL_CALLS]", "[ARGS]", "<think>", "</think>"});
+  Grammars grammars_{*tokenizer_};
+};
+
+TEST_F(Constraints, NothingAskedNothingHeld) {
+  EXPECT_FALSE(make("hermes", {}).value());
+  EXPECT_FALSE(make("hermes", with_tools(ToolChoice::Kind::kAuto)).value());
+}
+
+TEST_F(Constraints, AForcedCallInEveryFrame) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"hermes", "<tool_call>\n{\"name\": \"fg\", \"arguments\": {\"a\":12}}\n</tool_call>"},
+      {"mistral", "[TOOL_CALLS]fg[ARGS]{\"a\":12}"},
+      {"llama3", "{\"name\": \"f\", \"parameters\": {\"a\":-3}}"},
+  };
+  for (const auto& [dialect, text] : cases) {
+    const auto made = make(dialect, with_tools(ToolChoice::Kind::kRequired));
+    ASSERT_TRUE(made.ok()) << made.error().render();
+    Walk walk(*tokenizer_, *made);
+    EXPECT_FALSE(walk.allows('x'));
+    EXPECT_EQ(walk.take(text), text);
+    EXPECT_TRUE(walk.finished()) << dialect;
+  }
+}
+
+TEST_F(Constraints, ANamedCallTakesNoOtherName) {
+  ChatRequest request = with_tools(ToolChoice::Kind::kNamed);
+  request.tool_choice.name = "fg";
+  Walk walk(*tokenizer_, make("mistral", request).value());
+  EXPECT_EQ(walk.take("[TOOL_CALLS]f[ARGS]"), "[TOOL_CALLS]f");
+  EXPECT_EQ(walk.take("g[ARGS]{\"b\""), "g[ARGS]{\"");
+}
+
+TEST_F(Constraints, StrictCallsAreHeldFromTheirMarkOn) {
+  Walk walk(*tokenizer_, make("mistral", with_tools(ToolChoice::Kind::kAuto, true)).value());
+  EXPECT_EQ(walk.take("some text [TOOL_CALLS]fx"), "some text [TOOL_CALLS]f");
+  EXPECT_EQ(walk.take("[ARGS]{\"a\":1}and text"), "[ARGS]{\"a\":1}and text");
+  EXPECT_FALSE(walk.finished());
+}
+
+TEST_F(Constraints, AShapeBeginsAfterTheThoughts) {
+  ChatRequest request;
+  request.common.shape = {.kind = OutputShape::Kind::kChoice, .choices = {"yes", "no"}};
+  const auto made = make("hermes", request);
+  ASSERT_TRUE(made.ok()) << made.error().render();
+  Walk direct(*tokenizer_, *made);
+  EXPECT_EQ(direct.take("nope"), "no");
+  EXPECT_TRUE(direct.finished());
+  Walk thinking(*tokenizer_, *made);
+  EXPECT_EQ(thinking.take("<think>anything at all</think>yesx"), "<think>anything at all</think>yes");
+  Walk opened(*tokenizer_, make("hermes", request, true).value());
+  EXPECT_EQ(opened.take("thoughts</think>x"), "thoughts</think>");
+}
+
+TEST_F(Constraints, ABudgetEndsTheThoughts) {
+  ChatRequest request;
+  request.reasoning_budget = 3;
+  Walk walk(*tokenizer_, make("hermes", request, true).value());
+  EXPECT_EQ(walk.take("abcd"), "abc");
+  EXPECT_EQ(walk.take("</think>free text"), "</think>free text");
+}
+
+TEST_F(Constraints, RefusesByName) {
+  ChatRequest request;
+  request.common.shape = {
+      .kind = OutputShape::Kind::kJsonSchema, .schema = json::object{{"type", "wonder"}}, .where = "field"};
+  const auto made = make("hermes", request);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().where.substr(0, 5), "field");
+  EXPECT_EQ(make("gemma", with_tools(ToolChoice::Kind::kRequired)).error().where, "tool_choice");
+}
+
+}  // namespace
+}  // namespace maestrale::chat

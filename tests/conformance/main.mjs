@@ -1,0 +1,61 @@
+// node main.mjs MAESTRALE MODEL TEMPLATE: starts the server and runs every client's cases against it. Prints one line
+// for each failing case and `N passed, N failed`.
+import {spawn} from "node:child_process";
+import {createInterface} from "node:readline";
+import {anthropicCases} from "./anthropic.mjs";
+import {mistralCases} from "./mistral.mjs";
+import {ollamaCases} from "./ollama.mjs";
+import {openaiCases} from "./openai.mjs";
+
+const [maestrale, model, template] = process.argv.slice(2);
+
+const server = spawn(maestrale, ["serve", model, "--name", "stories", "--template", template, "--port", "0", "--threads", "1",
+                                 "--sequences", "4", "--context", "512", "--quiet"], {stdio: ["ignore", "ignore", "pipe"]});
+const address = await new Promise((resolve, reject) => {
+  const seen = [];
+  createInterface({input: server.stderr}).on("line", (line) => {
+    seen.push(line);
+    const found = line.match(/ on (http:\S+)$/);
+    if (found) resolve(found[1]);
+  });
+  server.on("exit", () => reject(new Error("the server ended: " + seen.join("\n"))));
+});
+
+// The number of a metric, all labels together.
+async function metric(name) {
+  const text = await (await fetch(address + "/metrics")).text();
+  return text.split("\n").filter((line) => line.startsWith(name)).reduce((sum, line) => sum + Number(line.split(" ").pop()), 0);
+}
+
+async function eventually(check, what) {
+  for (let i = 0; i < 100; ++i) {
+    if (await check()) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(what);
+}
+
+let passed = 0, failed = 0;
+const world = {address, model: "stories", metric, eventually};
+for (const cases of [openaiCases, anthropicCases, ollamaCases, mistralCases]) {
+  for (const [name, run] of Object.entries(cases(world))) {
+    try {
+      await run();
+      ++passed;
+    } catch (error) {
+      ++failed;
+      console.log(`FAILED ${name}: ${error.stack ?? error}`.slice(0, 1500));
+    }
+  }
+}
+
+const ended = new Promise((resolve) => server.on("exit", resolve));
+server.kill("SIGTERM");
+const code = await ended;
+if (code === 0) ++passed;
+else {
+  ++failed;
+  console.log(`FAILED SIGTERM: exit code ${code}`);
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
