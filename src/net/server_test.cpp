@@ -285,11 +285,13 @@ TEST(Server, HoldsManyIdleStreamsInLittleMemory) {
   const std::uint64_t after = resident_bytes();
   EXPECT_LT(after - std::min(before, after), kStreams * 20000);
   clients.clear();
+  {
+    const std::lock_guard lock(mutex);
+    streams.clear();
+  }
   for (int i = 0; i < 300 && server->stats().connections > 0; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   EXPECT_EQ(server->stats().connections, 0);
-  const std::lock_guard lock(mutex);
-  streams.clear();
 }
 
 TEST(Server, RefusesConnectionsBeyondItsLimit) {

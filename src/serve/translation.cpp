@@ -93,7 +93,7 @@ json::value or_null(const std::string& text) { return text.empty() ? json::value
 json::value error_json(DialectName dialect, const ApiError& error) {
   std::string message = error.message;
   // These shapes have no place for the field but the text.
-  const bool names_field = error.field.empty() || message.find(error.field) != std::string::npos;
+  const bool names_field = error.field.empty() || message.find("'" + error.field + "'") != std::string::npos;
   switch (dialect) {
     case DialectName::kAnthropic:
       if (!names_field) message = error.field + ": " + message;
