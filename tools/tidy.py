@@ -169,6 +169,12 @@ def check_using_namespace(house):
     return pattern_breaches(house, house.cpp(), r"\busing\s+namespace\b", "using-namespace", "using namespace")
 
 
+def check_try_in_braces(house):
+    """A member whose TRY returns early leaves the members before it undestroyed."""
+    return pattern_breaches(house, house.cpp(), r"(?:^\s*|[{,]\s*)\.\w+\s*=\s*TRY\(", "try-in-braces",
+                            "TRY inside a braced initialiser; unwrap it in a statement before")
+
+
 def check_unfinished(house):
     for name in house.files:
         if not name.endswith((".cpp", ".h", ".def", ".inc", ".py", ".sh", ".mjs", ".cmake", ".txt", ".md")):
@@ -255,6 +261,7 @@ CHECKS = {
     "raw-new": check_raw_new,
     "cout": check_cout,
     "using-namespace": check_using_namespace,
+    "try-in-braces": check_try_in_braces,
     "unfinished": check_unfinished,
     "nolint": check_nolint,
     "registry": check_registry,

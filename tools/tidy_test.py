@@ -126,6 +126,10 @@ class Lines(HouseTest):
         self.write("src/base/a.cpp", "using namespace std;\nusing std::string;\n")
         self.expect("using-namespace", "a.cpp:1")
 
+    def test_try_in_braces(self):
+        self.write("src/base/a.cpp", "A a{.x = TRY(f()),\n    .y = TRY(g())};\na.x = TRY(f());\n  b.z =\n")
+        self.expect("try-in-braces", "a.cpp:1", "a.cpp:2")
+
     def test_unfinished(self):
         self.write("src/base/a.cpp", "// TO" + "DO later\n// autodoc\n")
         self.write("tools/a.py", "# FIX" + "ME\n")

@@ -12,7 +12,8 @@ namespace maestrale {
 // Who has to act. `usage` is rendered to the user with exit code 2, everything else with exit code 1.
 enum class ErrorKind { kInvalidInput, kUsage, kNotFound, kIo, kUnsupported, kResource, kCancelled };
 
-// One clear error: what went wrong, where (file, tensor, field), what was expected, what was found, what to do.
+// One clear error: what went wrong, where (file, tensor, field), what was expected, what was found, what to
+// do.
 struct Error {
   ErrorKind kind = ErrorKind::kInvalidInput;
   std::string what = {};
@@ -28,7 +29,7 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit by design
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit too
 
   bool ok() const { return state_.index() == 0; }
@@ -67,12 +68,14 @@ class [[nodiscard]] Result<void> {
 
 using Status = Result<void>;
 
-// Unwraps a Result or returns its error from the enclosing function: `auto file = TRY(open(path));`
-#define TRY(...)                                        \
-  ({                                                    \
-    auto&& try_result_ = (__VA_ARGS__);                 \
+// Unwraps a Result or returns its error from the enclosing function: `auto file = TRY(open(path));`. What the
+// same expression made before it is then not destroyed: give it a statement of its own where that would own
+// memory, and never a place inside braces (tools/tidy.py looks).
+#define TRY(...)                                                  \
+  ({                                                              \
+    auto&& try_result_ = (__VA_ARGS__);                           \
     if (!try_result_.ok()) return std::move(try_result_).error(); \
-    std::move(try_result_).value();                     \
+    std::move(try_result_).value();                               \
   })
 
 }  // namespace maestrale

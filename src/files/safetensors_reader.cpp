@@ -39,10 +39,9 @@ Result<DType> dtype_of(const SafetensorsEntry& entry, const std::string& where) 
 
 Result<TensorView> view_of(SafetensorsEntry& entry, std::span<const std::byte> data,
                            const std::string& where) {
-  TensorView tensor{.name = std::move(entry.name),
-                    .dtype = TRY(dtype_of(entry, where)),
-                    .shape = std::move(entry.shape),
-                    .data = {}};
+  const DType dtype = TRY(dtype_of(entry, where));
+  TensorView tensor{
+      .name = std::move(entry.name), .dtype = dtype, .shape = std::move(entry.shape), .data = {}};
   auto bytes = storage_bytes(tensor.dtype, tensor.elements());
   if (!bytes.ok())
     return Error{.what = bytes.error().what, .where = where, .found = shape_text(tensor.shape)};

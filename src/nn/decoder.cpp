@@ -45,11 +45,14 @@ Result<DenseDecoder::Layer> DenseDecoder::load_layer(WeightLoader& loader, int i
                                                      const DenseDecoderOptions& options) {
   const std::int64_t hidden = options.hidden_size();
   const std::string prefix = "blk." + std::to_string(index) + ".";
-  Layer layer{.attention_norm = TRY(loader.norm(prefix + "attn_norm", hidden)),
-              .ffn_norm = TRY(loader.norm(prefix + "ffn_norm", hidden)),
+  auto attention_norm = TRY(loader.norm(prefix + "attn_norm", hidden));
+  auto ffn_norm = TRY(loader.norm(prefix + "ffn_norm", hidden));
+  auto attention = TRY(load_attention(loader, index, options));
+  Layer layer{.attention_norm = std::move(attention_norm),
+              .ffn_norm = std::move(ffn_norm),
               .attention_post_norm = {},
               .ffn_post_norm = {},
-              .attention = TRY(load_attention(loader, index, options)),
+              .attention = std::move(attention),
               .mlp = {},
               .moe = {}};
   if (options.has_mlp(index)) {

@@ -32,11 +32,14 @@ class ExpertReader {
       : loader_(loader), options_(options), prefix_("blk." + std::to_string(layer) + ".ffn_") {}
 
   Result<ops::ExpertSet> read() {
+    auto gate = TRY(matrices(Part::kGate));
+    auto up = TRY(matrices(Part::kUp));
+    auto down = TRY(matrices(Part::kDown));
     ops::ExpertSet set{.hidden_size = options_.hidden_size,
                        .ffn_size = options_.ffn_size,
-                       .gate = TRY(matrices(Part::kGate)),
-                       .up = TRY(matrices(Part::kUp)),
-                       .down = TRY(matrices(Part::kDown)),
+                       .gate = std::move(gate),
+                       .up = std::move(up),
+                       .down = std::move(down),
                        .gate_bias = {},
                        .up_bias = {},
                        .down_bias = {},

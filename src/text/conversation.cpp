@@ -42,11 +42,16 @@ Result<ContentPart> content_part(const json::value& value, const std::string& wh
   if (const json::string* text = value.if_string()) return ContentPart{.text = std::string(*text)};
   const JsonFields part(*TRY(object_at(value, where)), where);
   const std::string type = TRY(part.string("type"));
-  if (type == "text") return ContentPart{.text = TRY(part.string("text"))};
+  ContentPart out;
+  if (type == "text") {
+    out.text = TRY(part.string("text"));
+    return out;
+  }
   if (type == "thinking") {
-    return ContentPart{.kind = ContentPart::Kind::kThinking,
-                       .text = TRY(thoughts(part)),
-                       .closed = TRY(part.boolean_or("closed", true))};
+    out.kind = ContentPart::Kind::kThinking;
+    out.text = TRY(thoughts(part));
+    out.closed = TRY(part.boolean_or("closed", true));
+    return out;
   }
   return Error{.kind = ErrorKind::kUnsupported,
                .what = "this kind of content is not supported",
@@ -87,7 +92,10 @@ Status add_reasoning(const JsonFields& message, std::vector<ContentPart>& conten
 Result<ToolCall> tool_call(const json::value& value, const std::string& where) {
   const JsonFields call(*TRY(object_at(value, where)), where);
   const JsonFields function(*TRY(call.object("function")), where + ".function");
-  ToolCall out{.id = TRY(call.string_or("id", "")), .name = TRY(function.string("name")), .arguments = "{}"};
+  ToolCall out;
+  out.id = TRY(call.string_or("id", ""));
+  out.name = TRY(function.string("name"));
+  out.arguments = "{}";
   const json::value* arguments = function.find("arguments");
   if (arguments == nullptr || arguments->is_null()) return out;
   if (arguments->is_string()) {
@@ -128,8 +136,9 @@ Result<ToolDefinition> tool_from(const json::value& value, const std::string& wh
                  .found = type};
   }
   const JsonFields function(*TRY(tool.object("function")), where + ".function");
-  ToolDefinition out{.name = TRY(function.string("name")),
-                     .description = TRY(function.string_or("description", ""))};
+  ToolDefinition out;
+  out.name = TRY(function.string("name"));
+  out.description = TRY(function.string_or("description", ""));
   out.has_parameters = function.has("parameters");
   if (out.has_parameters) out.parameters = *TRY(function.object("parameters"));
   return out;

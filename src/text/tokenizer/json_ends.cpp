@@ -36,7 +36,9 @@ class DecoderReader {
     const JsonFields pattern(*TRY(stage.object("pattern")), stage.where());
     if (pattern.has("Regex"))
       return unsupported_component("decoder", "Replace with an expression", stage.where());
-    plan.replacements.emplace_back(TRY(pattern.string("String")), TRY(stage.string("content")));
+    std::string from = TRY(pattern.string("String"));
+    std::string to = TRY(stage.string("content"));
+    plan.replacements.emplace_back(std::move(from), std::move(to));
     return {};
   }
   Status strip(const JsonFields& stage) {

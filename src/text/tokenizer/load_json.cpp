@@ -228,12 +228,16 @@ Result<std::unique_ptr<const Model>> bpe(const JsonFields& model, const JsonToke
     TRY(add_merge((*merges)[rank], static_cast<std::uint32_t>(rank), t.byte_level, table, model.where(),
                   *pairs));
   }
+  const bool whole_piece_first = TRY(model.boolean_or("ignore_merges", false));
+  const bool byte_fallback = TRY(model.boolean_or("byte_fallback", false));
+  const bool fuse_unknown = TRY(model.boolean_or("fuse_unk", false));
+  const auto unknown = TRY(unknown_of(model, t));
   BpeSettings settings{.rule = BpeSettings::Rule::kMerges,
                        .characters = !t.byte_level,
-                       .whole_piece_first = TRY(model.boolean_or("ignore_merges", false)),
-                       .byte_fallback = TRY(model.boolean_or("byte_fallback", false)),
-                       .fuse_unknown = TRY(model.boolean_or("fuse_unk", false)),
-                       .unknown = TRY(unknown_of(model, t)),
+                       .whole_piece_first = whole_piece_first,
+                       .byte_fallback = byte_fallback,
+                       .fuse_unknown = fuse_unknown,
+                       .unknown = unknown,
                        .byte_tokens = byte_tokens(parts, table, t.byte_level)};
   return std::unique_ptr<const Model>(std::make_unique<const BpeModel>(
       parts.spellings(), std::move(table), std::move(settings), std::move(pairs)));
@@ -246,9 +250,11 @@ Result<std::unique_ptr<const Model>> unigram(const JsonFields& model, JsonTokeni
     return Error{.what = "a unigram model needs [piece, score] entries", .where = model.where()};
   t.scores.resize(t.spelled.size());
   const PieceTable none(parts.spellings());
+  const auto unknown = TRY(unknown_of(model, t));
+  const bool byte_fallback = TRY(model.boolean_or("byte_fallback", false));
   UnigramSettings settings{.scores = t.scores,
-                           .unknown = TRY(unknown_of(model, t)),
-                           .byte_fallback = TRY(model.boolean_or("byte_fallback", false)),
+                           .unknown = unknown,
+                           .byte_fallback = byte_fallback,
                            .byte_tokens = byte_tokens(parts, none, false)};
   return std::unique_ptr<const Model>(
       std::make_unique<const UnigramModel>(parts.spellings(), model_tokens(t, parts), std::move(settings)));
