@@ -113,7 +113,8 @@ Result<serve::ServedModel> load(const Options& options, std::size_t index) {
 }
 
 Status run(const Options& options) {
-  serve::ApiOptions api_options{.guard = TRY(guard_options(options)), .version = "0.1.0"};
+  auto guard = TRY(guard_options(options));
+  serve::ApiOptions api_options{.guard = std::move(guard), .version = "0.1.0"};
   if (options.log_requests) api_options.log = [](const std::string& line) { write_note(line); };
   net::ServerOptions listen{.address = options.address, .port = static_cast<int>(options.port)};
   listen.connections = options.connections;

@@ -139,7 +139,8 @@ Status read_choice(Fields& fields, chat::ChatRequest& chat) {
   } else if (type == "none") {
     chat.tool_choice.kind = Kind::kNone;
   } else if (type == "tool") {
-    chat.tool_choice = {.kind = Kind::kNamed, .name = TRY(choice.required_string("name"))};
+    chat.tool_choice.kind = Kind::kNamed;
+    chat.tool_choice.name = TRY(choice.required_string("name"));
   } else if (type != "auto") {
     return choice.wrong("type", "auto, any, tool or none");
   }

@@ -252,7 +252,9 @@ Status read_tool_choice(const json::value& choice, json::array& tools, chat::Too
   if (function == nullptr) return fields.missing("function");
   TRY(fields.done());
   Fields inner(*function, "tool_choice.function.");
-  out = {.kind = Kind::kNamed, .name = TRY(inner.required_string("name"))};
+  out = {};
+  out.kind = Kind::kNamed;
+  out.name = TRY(inner.required_string("name"));
   TRY(inner.done());
   return check_named_tool(tools, out, "tool_choice.function.name");
 }
