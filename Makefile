@@ -44,7 +44,7 @@ asan: setup  ## every test under ASan and UBSan
 
 tsan: setup  ## the threaded rooms' tests under TSan
 	@tools/build.sh tsan $(JOBS)
-	@tools/run_tests.py build/tsan --jobs $(JOBS) --only '^(base|ops|engine|chat)$$'
+	@tools/run_tests.py build/tsan --jobs $(JOBS) --only '^(base|net|ops|engine|chat)$$'
 
 docs-check:  ## every path and command named in the documents exists
 	@python3 tools/tidy.py --only docs
