@@ -78,10 +78,11 @@ Status check_vocabulary(const files::Checkpoint& checkpoint, const models::Model
                .hint = "vocabulary and weights do not belong together"};
 }
 
-// Logits of one forward: one row per sequence, or a whole chunk where all are asked for.
+// Logits of one forward: one row per sequence, and of tokens guessed ahead where there are many sequences.
 std::uint64_t logit_bytes(const models::ModelInfo& info, const LoadOptions& options) {
-  return static_cast<std::uint64_t>(info.vocabulary) * static_cast<std::uint64_t>(options.sequences) *
-         sizeof(float);
+  const std::uint64_t guesses = options.sequences > 1 ? 16 : 0;
+  return static_cast<std::uint64_t>(info.vocabulary) *
+         (static_cast<std::uint64_t>(options.sequences) + guesses) * sizeof(float);
 }
 
 std::uint64_t budget_of(const LoadOptions& options) {

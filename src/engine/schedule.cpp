@@ -12,6 +12,8 @@ namespace {
 constexpr int kMaxPassedOver = 8;        // then a waiting lane goes first within its tenant
 constexpr double kQuantum = 256;         // rows over weight that a tenant may be ahead of one that waits
 constexpr std::int64_t kLeastRows = 16;  // of prompts in a step, however long it takes
+constexpr std::int64_t kFirstRows = 64;  // of prompts in a step, while it is not known how long rows take
+constexpr double kAloneSteps = 4;
 
 bool is_aged(const LaneState& lane) { return lane.passed_over >= kMaxPassedOver; }
 
@@ -82,9 +84,10 @@ std::optional<std::size_t> lane_ahead(std::span<const LaneState> lanes, std::spa
 // Rows for prompts in a step that has `giving` rows that give tokens.
 std::int64_t prompt_budget(std::span<const LaneState> lanes, const StepLimits& limits, std::int64_t giving) {
   const std::int64_t most = std::min(limits.prompt_rows, limits.rows - giving);
-  const bool alone = lanes.size() == 1;
-  if (alone || limits.cost.row_s <= 0) return most;
-  const double rest = limits.step_s - limits.cost.fixed_s - limits.cost.row_s * static_cast<double>(giving);
+  if (limits.cost.row_s <= 0) return std::min(most, kFirstRows);
+  // Where nobody waits a step may be longer, but somebody may come or cancel.
+  const double step_s = limits.step_s * (lanes.size() == 1 ? kAloneSteps : 1);
+  const double rest = step_s - limits.cost.fixed_s - limits.cost.row_s * static_cast<double>(giving);
   const double fit = std::clamp(rest / limits.cost.row_s, 0.0, static_cast<double>(most));
   return std::min(most, std::max(kLeastRows, static_cast<std::int64_t>(fit)));
 }

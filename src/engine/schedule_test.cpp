@@ -9,7 +9,8 @@ namespace maestrale::engine {
 namespace {
 
 const std::vector<TenantState> kOne = {{}};
-const StepLimits kLimits{.slots = 8, .rows = 128, .prompt_rows = 100, .pages = 1000, .step_s = 1, .cost = {}};
+const StepLimits kLimits{
+    .slots = 8, .rows = 128, .prompt_rows = 100, .pages = 1000, .step_s = 1, .cost = {.row_s = 1e-9}};
 
 LaneState giving(std::uint64_t order, std::int64_t room = 10) {
   return {.order = order, .running = true, .left = 1, .room = room};
@@ -71,6 +72,11 @@ TEST(PlanRows, TimeLimitsPromptsWhileOthersWait) {
   limits.cost = {.fixed_s = 0.3, .row_s = 0.01};
   EXPECT_EQ(rows_of(plan_rows(std::vector{prompt(1, 500), giving(2)}, kOne, limits))[0], 69);
   EXPECT_EQ(rows_of(plan_rows(std::vector{prompt(1, 500)}, kOne, limits))[0], 100);  // nobody waits
+  limits.cost.row_s = 0.05;
+  EXPECT_EQ(rows_of(plan_rows(std::vector{prompt(1, 500)}, kOne, limits))[0], 74);
+  limits.cost = {};
+  EXPECT_EQ(rows_of(plan_rows(std::vector{prompt(1, 500)}, kOne, limits))[0], 64);
+  limits.cost = {.fixed_s = 0.3, .row_s = 0.01};
   limits.step_s = 0.1;
   EXPECT_EQ(rows_of(plan_rows(std::vector{prompt(1, 500), giving(2)}, kOne, limits))[0], 16);
 }

@@ -29,6 +29,7 @@ Status check_options(const ServiceOptions& options) {
   for (const auto& [name, value] : counts) {
     if (value < 1) return out_of_range(name, "1 and up", std::to_string(value));
   }
+  if (options.drafts < 0) return out_of_range("drafts", "0 and up", std::to_string(options.drafts));
   if (options.step_s > 0 && std::isfinite(options.step_s)) return {};
   return out_of_range("step_s", "seconds above 0", std::to_string(options.step_s));
 }

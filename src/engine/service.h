@@ -74,6 +74,10 @@ struct ServiceOptions {
   std::int64_t chunk = 512;           // prompt rows of one step at most; at most LoadOptions::batch_rows
   double step_s = 0.25;               // aim for the length of a step while somebody streams
   bool prefix_cache = true;
+  // Tokens that are guessed ahead for one answer at most, where that is measured to pay; 0: none. The answers
+  // are the same. `always_draft` guesses without asking whether it pays.
+  std::int64_t drafts = 8;
+  bool always_draft = false;
 };
 
 // For metrics and readiness: one snapshot.
@@ -84,7 +88,8 @@ struct ServiceStats {
   std::uint64_t requests = 0, cancelled = 0, failed = 0;  // that are over, and of them
   std::uint64_t preempted = 0;  // times that an answer had to wait for pages or its turn
   std::uint64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
-  std::uint64_t rows = 0;   // computed in all steps, what was computed again included
+  std::uint64_t rows = 0;  // computed in all steps, what was computed again included
+  std::uint64_t guesses = 0, guessed_right = 0;
   double last_step_s = 0;   // seconds that the last step took
   double since_step_s = 0;  // seconds since the last step ended; meaningful while running > 0
 };

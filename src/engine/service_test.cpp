@@ -237,7 +237,8 @@ struct Surroundings {
   bool cache = true;
   std::int64_t running = 8, chunk = 100;
   double step_s = 0.25;
-  int requests = 48;
+  bool always_draft = false;
+  int requests = 36;
 };
 
 std::ostream& operator<<(std::ostream& out, const Surroundings& around) {
@@ -252,7 +253,8 @@ ServiceStats run_clients(const Truths& truths, const Surroundings& around, std::
   const auto service = service_of({.running = around.running,
                                    .chunk = around.chunk,
                                    .step_s = around.step_s,
-                                   .prefix_cache = around.cache},
+                                   .prefix_cache = around.cache,
+                                   .always_draft = around.always_draft},
                                   around.pages * 64, around.threads);
   std::vector<std::thread> clients;
   for (std::uint64_t client = 0; client < kClients; ++client) {
@@ -279,6 +281,8 @@ TEST(Service, TheSameRequestHasTheSameAnswerWhateverHappensAroundIt) {
                               {.pages = 9, .running = 3, .chunk = 1, .requests = 24},
                               {.pages = 64, .running = 16, .step_s = 0.0001},
                               {.pages = 64, .cache = false, .running = 16},
+                              {.always_draft = true},
+                              {.pages = 20, .running = 4, .always_draft = true},
                               {.pages = 5, .running = 1},
                               {.threads = 2, .pages = 8, .requests = 12},
                               {.threads = 3, .pages = 6, .requests = 6},

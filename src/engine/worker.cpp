@@ -12,6 +12,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+constexpr std::int64_t kMaxGuesses = 16;  // of all lanes in one step
+
 // Pages of a lane that may come from the cache: the last token is always computed, its logits are wanted.
 std::span<const PrefixKey> shareable(const Lane& lane) {
   return std::span(lane.keys).first(static_cast<std::size_t>((lane.length() - 1) / ops::kPageTokens));
@@ -49,7 +51,9 @@ Result<std::unique_ptr<Request>> make_request(ServiceRequest asked, const Engine
 Worker::Worker(Engine& engine, const ServiceOptions& options) : engine_(engine), options_(options) {
   // A state is of one moment, so sequences with one cannot begin in the middle of another.
   if (options.prefix_cache && engine.kv().shape().state_bytes() == 0) cache_.emplace(engine.kv());
-  logits_.resize(static_cast<std::size_t>(options.running * engine.info().vocabulary));
+  if (engine.kv().shape().state_bytes() > 0) options_.drafts = 0;  // nor can they go back
+  const std::int64_t guesses = options_.drafts > 0 ? kMaxGuesses : 0;
+  logits_.resize(static_cast<std::size_t>((options.running + guesses) * engine.info().vocabulary));
 }
 
 Worker::~Worker() {
@@ -84,7 +88,7 @@ void Worker::step() {
 
 void Worker::end_cancelled() {
   for (const auto& request : requests_) {
-    if (request->stream->cancelled()) end_request(*request, FinishReason::kCancelled);
+    if (request->stream->cancelled()) end_request(*request);
   }
   remove_finished();
 }
@@ -92,7 +96,7 @@ void Worker::end_cancelled() {
 void Worker::end_all(const Error& why) {
   for (const auto& request : requests_) {
     request->error = why;
-    end_request(*request, FinishReason::kCancelled);
+    end_request(*request);
   }
   remove_finished();
 }
@@ -216,21 +220,23 @@ void Worker::stop(Lane& lane) {
 // False where nothing could be computed, but somebody gave up pages for it.
 bool Worker::compute() {
   survey();
-  const StepPlan plan = plan_rows(lane_states_, tenant_states_, limits());
+  StepPlan plan = plan_rows(lane_states_, tenant_states_, limits());
   if (plan.stop) {
     stop(*lanes_[*plan.stop]);
     return false;
   }
   CHECK(!plan.rows.empty(), "some lane can always run");
   if (!make_room(plan.rows)) return false;
+  guess(plan.rows);
   fill_batch(plan.rows);
   const Clock::time_point begin = Clock::now();
   const Status status = engine_.forward({tokens_, positions_, sequences_, logit_rows_}, logits_.data());
   CHECK(status.ok(), "tokens, positions and room have been checked");
   for (const LaneRows& part : plan.rows) {
     Lane& lane = *lanes_[part.lane];
-    lane.computed += part.rows;
-    lane.done += part.rows;
+    const std::int64_t sure = part.rows - std::ssize(lane.draft);
+    lane.computed += sure;
+    lane.done += sure;
     TenantState& tenant = tenants_.at(lane.request->tenant).state;
     tenant.served += static_cast<double>(part.rows) / tenant.weight;
     if (cache_) keep_pages(lane);
@@ -265,19 +271,51 @@ bool Worker::make_room(const std::vector<LaneRows>& rows) {
   return true;
 }
 
+// Adds guesses to the rows that give tokens, as far as their pages have room.
+void Worker::guess(std::vector<LaneRows>& rows) {
+  std::int64_t giving = 0, total = 0;
+  for (const LaneRows& part : rows) {
+    lanes_[part.lane]->draft.clear();
+    giving += lane_states_[part.lane].left == 1 ? 1 : 0;
+    total += part.rows;
+  }
+  std::int64_t left = std::min(kMaxGuesses, engine_.batch_rows() - total);
+  const StepCost cost = meter_.cost();
+  for (LaneRows& part : rows) {
+    const LaneState& state = lane_states_[part.lane];
+    Lane& lane = *lanes_[part.lane];
+    const std::int64_t most = std::min({options_.drafts, left, state.room - 1});
+    if (state.left != 1 || state.copies || most <= 0) continue;
+    auto draft = look_up_draft(lane.answer.history(), most);
+    if (draft.empty()) continue;
+    const std::int64_t count =
+        options_.always_draft ? std::ssize(draft) : lane.draft_meter.choose(std::ssize(draft), giving, cost);
+    if (count == 0) lane.draft_meter.rest();
+    draft.resize(static_cast<std::size_t>(count));
+    lane.draft = std::move(draft);
+    part.rows += count;
+    left -= count;
+  }
+}
+
 void Worker::fill_batch(const std::vector<LaneRows>& rows) {
   for (auto* list : {&tokens_, &positions_, &sequences_, &logit_rows_}) list->clear();
   givers_.clear();
   for (const LaneRows& part : rows) {
     Lane& lane = *lanes_[part.lane];
+    const auto& history = lane.answer.history();
     for (std::int64_t at = lane.computed; at < lane.computed + part.rows; ++at) {
-      tokens_.push_back(lane.answer.history()[static_cast<std::size_t>(at)]);
+      const bool known = at < lane.length();
+      tokens_.push_back(known ? history[static_cast<std::size_t>(at)]
+                              : lane.draft[static_cast<std::size_t>(at - lane.length())]);
       positions_.push_back(static_cast<std::int32_t>(at));
       sequences_.push_back(lane.sequence);
     }
-    if (lane.computed + part.rows < lane.length()) continue;
+    const auto guesses = std::ssize(lane.draft);
+    if (lane.computed + part.rows - guesses < lane.length()) continue;
     givers_.push_back({&lane, logit_rows_.size()});
-    logit_rows_.push_back(static_cast<std::int32_t>(tokens_.size()) - 1);
+    for (std::int64_t row = -guesses - 1; row < 0; ++row)
+      logit_rows_.push_back(static_cast<std::int32_t>(std::ssize(tokens_) + row));
   }
 }
 
@@ -313,15 +351,32 @@ void Worker::fork_choices(Lane& lane, std::size_t row) {
   }
 }
 
+// A token from each row, as long as the guess in the next one was what the model chose.
 void Worker::give(const Giver& giver) {
   Lane& lane = *giver.lane;
+  const std::vector<text::TokenId> draft = std::exchange(lane.draft, {});
+  std::size_t right = 0;
+  while (give_token(lane, giver.row + right) && right < draft.size() &&
+         lane.answer.history().back() == draft[right]) {
+    ++right;
+    ++lane.computed;
+  }
+  if (draft.empty()) return;
+  lane.draft_meter.add(std::ssize(draft), static_cast<std::int64_t>(right));
+  stats_.guesses += draft.size();
+  stats_.guessed_right += right;
+}
+
+// False where the answer is over.
+bool Worker::give_token(Lane& lane, std::size_t row) {
   Request& request = *lane.request;
-  if (request.error || lane.answer.over()) return;
+  if (request.error || lane.answer.over()) return false;
   const auto vocabulary = static_cast<std::size_t>(engine_.info().vocabulary);
-  auto event = lane.answer.next(std::span(logits_).subspan(giver.row * vocabulary, vocabulary), sampler_);
+  auto event = lane.answer.next(std::span(logits_).subspan(row * vocabulary, vocabulary), sampler_);
   if (!event.ok()) {
     request.error = std::move(event).error();
-    return end_request(request, FinishReason::kCancelled);
+    end_request(request);
+    return false;
   }
   if (request.usage.first_token_s == 0) request.usage.first_token_s = seconds_since(request.arrived);
   if (*event) {
@@ -331,10 +386,12 @@ void Worker::give(const Giver& giver) {
       request.error = Error{.kind = ErrorKind::kCancelled,
                             .what = "the answer was not read fast enough",
                             .expected = std::to_string(options_.stream_events) + " waiting events at most"};
-      return end_request(request, FinishReason::kCancelled);
+      end_request(request);
+      return false;
     }
   }
   if (lane.answer.over()) end_lane(lane);
+  return !lane.answer.over();
 }
 
 void Worker::end_lane(Lane& lane) {
@@ -348,8 +405,7 @@ void Worker::end_lane(Lane& lane) {
   if (all) finish(*lane.request);
 }
 
-void Worker::end_request(Request& request, FinishReason reason) {
-  CHECK(reason == FinishReason::kCancelled, "other ends come from the answers");
+void Worker::end_request(Request& request) {
   for (const auto& lane : request.lanes) {
     if (lane->answer.over()) continue;
     lane->answer.cancel();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/answer.h"
+#include "engine/draft.h"
 #include "engine/prefix_cache.h"
 #include "engine/schedule.h"
 #include "engine/service.h"
@@ -35,6 +36,8 @@ struct Lane {
   std::vector<PrefixKey> keys;  // of the history's whole pages
   std::int64_t kept = 0;        // running: pages that the prefix cache has; waiting: pages found there
   int passed_over = 0;
+  DraftMeter draft_meter = {};
+  std::vector<text::TokenId> draft = {};  // of this step: guesses computed after the last token
 
   bool running() const { return sequence >= 0; }
   std::int64_t length() const { return static_cast<std::int64_t>(answer.history().size()); }
@@ -81,7 +84,7 @@ class Worker {
  private:
   struct Giver {
     Lane* lane;
-    std::size_t row;  // of the logits
+    std::size_t row;  // of the logits; those after its guesses follow
   };
 
   void end_cancelled();
@@ -97,12 +100,14 @@ class Worker {
   void register_keys(Lane& lane);
   void forget_keys(const Lane& lane, std::int64_t from, std::int64_t to);
   bool make_room(const std::vector<LaneRows>& rows);
+  void guess(std::vector<LaneRows>& rows);
   void fill_batch(const std::vector<LaneRows>& rows);
   void keep_pages(Lane& lane);
   void fork_choices(Lane& lane, std::size_t row);
   void give(const Giver& giver);
+  bool give_token(Lane& lane, std::size_t row);
   void end_lane(Lane& lane);
-  void end_request(Request& request, FinishReason reason);
+  void end_request(Request& request);  // cancelled
   void finish(Request& request);
   void remove_finished();
 

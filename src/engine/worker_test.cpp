@@ -260,6 +260,25 @@ TEST_F(Workers, AFailureEndsOneRequestAlone) {
   EXPECT_FALSE(seen_[other].end->error.has_value());
 }
 
+TEST_F(Workers, GuessesChangeNothingButTheNumberOfSteps) {
+  make({.always_draft = true});
+  const auto phrase = some_tokens(12, 256);
+  ServiceRequest request{.generate = request_of(joined(phrase, joined(phrase, phrase)), 120, 0)};
+  request.generate.ignore_end = true;
+  request.generate.sampling.logprobs = 2;
+  // Biased towards a few tokens the tiny model repeats itself, so that guesses are right now and then.
+  for (text::TokenId token = 0; token < 4; ++token)
+    request.generate.sampling.logit_bias.emplace_back(phrase[static_cast<std::size_t>(token)], 6.0);
+  const std::size_t index = add(request);
+  const int steps = run();
+  expect_same(seen_[index].choices[0], truth(request.generate), "guessing");
+  const ServiceStats stats = worker_->stats();
+  EXPECT_GT(stats.guesses, 0u);
+  EXPECT_GT(stats.guessed_right, 0u);
+  EXPECT_LT(stats.guessed_right, stats.guesses);
+  EXPECT_EQ(steps + static_cast<int>(stats.guessed_right), 120);
+}
+
 TEST_F(Workers, NoTokensIsAnAnswerToo) {
   make();
   const std::size_t index = add(some_tokens(5, 256), 0);

@@ -1,0 +1,57 @@
+#include "engine/draft.h"
+
+#include <algorithm>
+
+namespace maestrale::engine {
+namespace {
+
+constexpr double kHopeful = 0.6;
+constexpr std::size_t kLongest = 4, kShortest = 2;  // tokens that have to agree
+constexpr std::size_t kFarthest = 16384;            // tokens back
+
+}  // namespace
+
+std::vector<text::TokenId> look_up_draft(std::span<const text::TokenId> history, std::int64_t most) {
+  if (history.size() > kFarthest) history = history.last(kFarthest);
+  std::size_t best = 0, best_end = 0;
+  // Ends of earlier places, the latest first.
+  for (std::size_t end = history.size() - 1; end >= kShortest && best < kLongest; --end) {
+    std::size_t same = 0;
+    while (same < kLongest && same < end && history[end - 1 - same] == history[history.size() - 1 - same])
+      ++same;
+    if (same <= best || same < kShortest) continue;
+    best = same;
+    best_end = end;
+  }
+  if (best == 0) return {};
+  const auto following = history.subspan(best_end);
+  const auto count = std::min(following.size(), static_cast<std::size_t>(std::max<std::int64_t>(most, 0)));
+  return {following.begin(), following.begin() + static_cast<std::ptrdiff_t>(count)};
+}
+
+std::int64_t DraftMeter::choose(std::int64_t most, std::int64_t rows, const StepCost& cost) const {
+  const auto others = static_cast<double>(rows);
+  double seconds = cost.fixed_s + cost.row_s * others, tokens = others, chance = 1;
+  if (seconds <= 0) return 0;  // nothing is known yet
+  std::int64_t best = 0;
+  double best_rate = tokens / seconds;
+  for (std::int64_t count = 1; count <= most; ++count) {
+    chance *= right_;
+    tokens += chance;
+    seconds += cost.row_s;
+    if (tokens / seconds <= best_rate) continue;
+    best = count;
+    best_rate = tokens / seconds;
+  }
+  return best;
+}
+
+void DraftMeter::add(std::int64_t tried, std::int64_t right) {
+  constexpr double kFade = 0.8;
+  const std::int64_t judged = std::min(tried, right + 1);  // after the first wrong one nothing is known
+  for (std::int64_t i = 0; i < judged; ++i) right_ = kFade * right_ + (i < right ? 1 - kFade : 0);
+}
+
+void DraftMeter::rest() { right_ += 0.02 * (kHopeful - right_); }
+
+}  // namespace maestrale::engine
