@@ -112,6 +112,24 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
   app.add_flag("-q,--quiet", options.quiet, "no progress, no notes; results and errors only")->group(group);
 }
 
+void add_adapter_option(CLI::App& app, CommonOptions& options) {
+  add_parsed(
+      app, "--adapter", "PATH[=SCALE]",
+      [&options](const std::string& text) -> Status {
+        CommonOptions::AdapterFile file{.path = text};
+        if (const std::size_t at = text.rfind('='); at != text.npos && at > 0) {
+          constexpr double kMost = 1000;
+          file.scale = static_cast<float>(TRY(parse_number(text.substr(at + 1), -kMost, kMost, "--adapter")));
+          file.path = text.substr(0, at);
+        }
+        options.adapters.push_back(std::move(file));
+        return {};
+      },
+      "LoRA adapter beside the model: a PEFT folder or a GGUF adapter, and how strongly; may be repeated")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group("Everywhere");
+}
+
 void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   const std::string group = "Sampling";
   const auto number = [&](const char* name, std::optional<double>& target, double low, double high,

@@ -31,10 +31,18 @@ struct CommonOptions {
   std::uint64_t memory = 0;  // bytes; 0: what is free
   std::string kv_type;       // empty: the command's default
   std::string isa;
+  struct AdapterFile {
+    std::string path;
+    float scale = 1;
+  };
+  std::vector<AdapterFile> adapters;
 };
 
 // Declares --threads --context --seed --json --quiet --memory --kv-type --isa.
 void add_common_options(CLI::App& app, CommonOptions& options);
+
+// Declares --adapter, for commands that run a model.
+void add_adapter_option(CLI::App& app, CommonOptions& options);
 
 // Integers in [low, high] and finite numbers in [low, high].
 CLI::Option* add_integer(CLI::App& app, const std::string& name, std::int64_t& target, std::int64_t low,

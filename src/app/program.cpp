@@ -20,10 +20,10 @@ constexpr int kUsage = 2;
 constexpr const char* kVersion = "maestrale 0.1.0";
 
 std::vector<Command> add_commands(CLI::App& root) {
-  return {add_generate(root),   add_run(root),      add_chat(root),       add_bench(root),
-          add_inspect(root),    add_tokenize(root), add_detokenize(root), add_template(root),
-          add_perplexity(root), add_logits(root),   add_quantize(root),   add_convert(root),
-          add_serve(root)};
+  return {add_generate(root), add_run(root),      add_chat(root),       add_bench(root),
+          add_inspect(root),  add_tokenize(root), add_detokenize(root), add_template(root),
+          add_embed(root),    add_rerank(root),   add_perplexity(root), add_logits(root),
+          add_quantize(root), add_convert(root),  add_serve(root)};
 }
 
 int report(const Status& status) {

@@ -48,6 +48,10 @@ std::int64_t count_llama2c_entries(std::string_view bytes) {
 
 Result<std::unique_ptr<engine::Engine>> load_engine(files::Checkpoint checkpoint, const CommonOptions& common,
                                                     engine::LoadOptions options) {
+  for (const CommonOptions::AdapterFile& file : common.adapters) {
+    options.adapters.push_back({static_cast<int>(checkpoint.adapters.size()), file.scale});
+    checkpoint.adapters.push_back(TRY(files::open_adapter(file.path)));
+  }
   if (!common.quiet) {
     const engine::MemoryPlan plan = TRY(engine::plan_memory(checkpoint, options));
     write_note("memory: " + plan.render());

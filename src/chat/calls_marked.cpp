@@ -1,4 +1,4 @@
-// Calls between marks of their own: DeepSeek V3, R1 and V3.1, Gemma 4 and FunctionGemma.
+// Calls between marks of their own: DeepSeek V3, R1, V3.1 and V3.2, Gemma 4 and FunctionGemma.
 #include <algorithm>
 
 #include "base/json.h"
@@ -42,6 +42,67 @@ class DeepSeekReader final : public CallReader {
 
  private:
   static constexpr std::string_view kOpen = "<｜tool▁call▁begin｜>", kClose = "<｜tool▁call▁end｜>";
+  std::size_t searched_ = kOpen.size();
+};
+
+// The value of NAME="…" in a tag, nothing where it has none.
+std::optional<std::string_view> attribute(std::string_view tag, std::string_view name) {
+  const std::string opening = " " + std::string(name) + "=\"";
+  const std::size_t at = tag.find(opening);
+  if (at == kNowhere) return std::nullopt;
+  const std::string_view rest = tag.substr(at + opening.size());
+  const std::size_t end = rest.find('"');
+  return end == kNowhere ? std::nullopt : std::optional(rest.substr(0, end));
+}
+
+// V3.2's markup: a string as it is, anything else as JSON.
+class DsmlReader final : public CallReader {
+ public:
+  Verdict read(std::string_view bytes, bool at_end) override {
+    const std::size_t close = bytes.find(kClose, searched_);
+    searched_ = std::max(kOpen.size(), bytes.size() - std::min(bytes.size(), kClose.size() - 1));
+    if (close == kNowhere) return at_end ? Verdict::text(bytes.size()) : Verdict::more();
+    const std::size_t end = close + kClose.size();
+    auto call = call_of(bytes.substr(0, close));
+    return call ? Verdict::done(end, {std::move(*call)}) : Verdict::text(end);
+  }
+
+  static constexpr std::string_view kOpen = "<｜DSML｜invoke", kClose = "</｜DSML｜invoke>";
+
+ private:
+  static constexpr std::string_view kParameter = "<｜DSML｜parameter", kParameterEnd = "</｜DSML｜parameter>";
+
+  static std::optional<Call> call_of(std::string_view text) {
+    const std::size_t tag_end = text.find('>');
+    const auto name = attribute(text.substr(0, std::min(tag_end, text.size())), "name");
+    if (tag_end == kNowhere || !name || name->empty()) return std::nullopt;
+    std::string arguments;
+    for (std::string_view rest = trim(text.substr(tag_end + 1)); !rest.empty(); rest = trim(rest)) {
+      const std::size_t close = rest.find(kParameterEnd);
+      if (!rest.starts_with(kParameter) || close == kNowhere) return std::nullopt;
+      const auto member = member_of(rest.substr(0, close));
+      if (!member) return std::nullopt;
+      arguments += (arguments.empty() ? "" : ", ") + *member;
+      rest.remove_prefix(close + kParameterEnd.size());
+    }
+    return Call{.name = std::string(*name), .arguments = "{" + arguments + "}"};
+  }
+
+  // <｜DSML｜parameter name="a" string="true">value -> "a": "value".
+  static std::optional<std::string> member_of(std::string_view text) {
+    const std::size_t tag_end = text.find('>');
+    if (tag_end == kNowhere) return std::nullopt;
+    const auto name = attribute(text.substr(0, tag_end), "name");
+    const auto is_string = attribute(text.substr(0, tag_end), "string");
+    std::string_view value = text.substr(tag_end + 1);
+    if (!name || !is_string || (*is_string != "true" && *is_string != "false")) return std::nullopt;
+    const std::string key = text::python_json_string(*name) + ": ";
+    if (*is_string == "true") return key + text::python_json_string(value);
+    value = trim(value);
+    if (!parse_json(value, "parameter").ok()) return std::nullopt;
+    return key + std::string(value);
+  }
+
   std::size_t searched_ = kOpen.size();
 };
 
@@ -142,6 +203,7 @@ class GemmaReader final : public CallReader {
 }  // namespace
 
 std::unique_ptr<CallReader> read_deepseek_call() { return std::make_unique<DeepSeekReader>(); }
+std::unique_ptr<CallReader> read_dsml_call() { return std::make_unique<DsmlReader>(); }
 std::unique_ptr<CallReader> read_gemma_call() {
   return std::make_unique<GemmaReader>("<|tool_call>", "<tool_call|>", "<|\"|>");
 }

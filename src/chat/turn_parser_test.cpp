@@ -178,6 +178,35 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"deepseek", kDeepSeekOpen + "f", "t:<｜tool▁call▁begin｜>f\n"},
                     Case{"deepseek", "a <｜tool", "t:a <｜tool\n"}));
 
+const std::string kDsmlOpen = "\n\n<｜DSML｜function_calls>\n", kDsmlClose = "</｜DSML｜function_calls>";
+const std::string kDsmlInvoke = "<｜DSML｜invoke name=\"f\">\n";
+std::string parameter(const std::string& attributes, const std::string& value) {
+  return "<｜DSML｜parameter " + attributes + ">" + value + "</｜DSML｜parameter>\n";
+}
+const std::string kText = parameter("name=\"a\" string=\"true\"", "two\nlines \"<b>\"");
+const std::string kNumber = parameter("name=\"b\" string=\"false\"", "[1, {\"c\": 2.50}]");
+const std::string kBroken = parameter("name=\"a\" string=\"false\"", "no json");
+const std::string kBare = parameter("name=\"a\"", "1");
+const std::string kInvokeEnd = "</｜DSML｜invoke>\n";
+
+INSTANTIATE_TEST_SUITE_P(
+    DeepSeekMarkup, Turns,
+    testing::Values(
+        Case{"deepseek",
+             "hm\n</think>Look." + kDsmlOpen + kDsmlInvoke + kText + kNumber + kInvokeEnd + kDsmlClose,
+             "r:hm\nt:Look.\n\n\nc:f  {\"a\": \"two\\nlines \\\"<b>\\\"\", \"b\": [1, {\"c\": 2.50}]}\n",
+             true},
+        Case{"deepseek",
+             kDsmlOpen + kDsmlInvoke + kInvokeEnd + kDsmlInvoke + kNumber + kInvokeEnd + kDsmlClose,
+             "c:f  {}\nc:f  {\"b\": [1, {\"c\": 2.50}]}\n"},
+        Case{"deepseek", kDsmlOpen + kDsmlInvoke + kBroken + kInvokeEnd + kDsmlClose + " so",
+             "t:" + kDsmlInvoke + kBroken + "</｜DSML｜invoke>\nso\n"},
+        Case{"deepseek", kDsmlInvoke + kBare + "</｜DSML｜invoke>",
+             "t:" + kDsmlInvoke + kBare + "</｜DSML｜invoke>\n"},
+        Case{"deepseek", kDsmlInvoke + kNumber, "t:" + kDsmlInvoke + kNumber + "\n"},
+        Case{"deepseek", "<｜DSML｜invoke>x</｜DSML｜invoke>", "t:<｜DSML｜invoke>x</｜DSML｜invoke>\n"},
+        Case{"deepseek", "a <｜DSML｜inv", "t:a <｜DSML｜inv\n"}));
+
 INSTANTIATE_TEST_SUITE_P(
     Gemma, Turns,
     testing::Values(
@@ -234,7 +263,9 @@ TEST(TurnParserCost, GrowsWithTheText) {
       {"harmony", "<|channel|>commentary to=functions.f<|message|>" + string},
       {"llama3", "{\"name\": \"f\", \"parameters\": " + string + "}"},
       {"deepseek", "<｜tool▁call▁begin｜>f<｜tool▁sep｜>" + string},
-      {"hermes", "<tool_call>{\"name\": \"f\", \"arguments\": " + string + "}</tool_call>"}};
+      {"hermes", "<tool_call>{\"name\": \"f\", \"arguments\": " + string + "}</tool_call>"},
+      {"deepseek", "<｜DSML｜invoke name=\"f\"><｜DSML｜parameter name=\"a\" string=\"true\">" + text +
+                       "</｜DSML｜parameter></｜DSML｜invoke>"}};
   for (const auto& [name, whole] : cases) {
     const auto parser = make_turn_parser(*find_dialect(name), false);
     std::vector<Event> events;

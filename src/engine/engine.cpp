@@ -131,6 +131,27 @@ Result<MemoryPlan> make_plan(const models::LoadPlan& load, const files::Checkpoi
   return plan;
 }
 
+Status check_choices(std::span<const ops::AdapterChoice> choices, const files::Checkpoint& checkpoint) {
+  for (const ops::AdapterChoice& choice : choices) {
+    if (choice.adapter >= 0 && static_cast<std::size_t>(choice.adapter) < checkpoint.adapters.size())
+      continue;
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "no such adapter",
+                 .expected = "one of " + std::to_string(checkpoint.adapters.size()),
+                 .found = std::to_string(choice.adapter)};
+  }
+  return {};
+}
+
+Error missing(const std::string& what, const models::ModelInfo& info, const files::Checkpoint& checkpoint) {
+  const bool encoder = info.states && !info.logits;
+  return Error{.kind = ErrorKind::kUnsupported,
+               .what = "this model cannot " + what,
+               .where = checkpoint.path.string(),
+               .found = "architecture " + info.architecture + (encoder ? ", which has no head" : ""),
+               .hint = encoder ? "use maestrale embed" : ""};
+}
+
 }  // namespace
 
 struct Engine::State {
@@ -144,7 +165,15 @@ struct Engine::State {
   double load_seconds = 0;
   std::vector<float> logits;
   SamplerWorkspace sampler;
-  std::vector<std::int32_t> positions, sequences, rows;  // scratch of append()
+  std::vector<std::int32_t> positions, sequences, rows;   // scratch of append()
+  std::vector<std::vector<ops::AdapterChoice>> adapters;  // of each sequence
+  std::vector<ops::AdapterChoices> row_adapters;          // of a batch
+
+  void use_adapters(int sequence, std::vector<ops::AdapterChoice> choices) {
+    const auto index = static_cast<std::size_t>(sequence);
+    if (adapters.size() <= index) adapters.resize(index + 1);
+    adapters[index] = std::move(choices);
+  }
 };
 
 Engine::Engine(Token) : state_(std::make_unique<State>()) {}
@@ -166,6 +195,7 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   state.ops = TRY(make_ops(options));
   const models::LoadPlan load = TRY(models::plan_model(state.checkpoint, *state.ops));
   TRY(check_vocabulary(state.checkpoint, load.info));
+  TRY(check_choices(options.adapters, state.checkpoint));
   state.plan = TRY(make_plan(load, state.checkpoint, *state.ops, options));
   TRY(state.plan.check(budget_of(options)));
   TRY(state.ops->reserve_weights(load.weight_bytes));
@@ -198,13 +228,28 @@ std::int64_t Engine::batch_rows() const { return state_->options.batch_rows; }
 ops::KvCache& Engine::kv() { return *state_->cache; }
 double Engine::load_seconds() const { return state_->load_seconds; }
 ops::ExpertTraffic Engine::expert_traffic() const { return state_->ops->expert_traffic(); }
-int Engine::open_sequence() { return state_->cache->open_sequence(); }
+int Engine::open_sequence() {
+  const int sequence = state_->cache->open_sequence();
+  state_->use_adapters(sequence, state_->options.adapters);
+  return sequence;
+}
 void Engine::close_sequence(int sequence) { state_->cache->close_sequence(sequence); }
 std::int64_t Engine::truncate(int sequence, std::int64_t tokens) {
   return state_->cache->truncate(sequence, tokens);
 }
 
-Status Engine::forward(const models::Batch& batch, float* logits) {
+Status Engine::check_adapters(const std::optional<std::vector<ops::AdapterChoice>>& choices) const {
+  return choices ? check_choices(*choices, checkpoint()) : Status();
+}
+
+Status Engine::use_adapters(int sequence, std::optional<std::vector<ops::AdapterChoice>> choices) {
+  TRY(check_adapters(choices));
+  state_->use_adapters(sequence, choices ? std::move(*choices) : state_->options.adapters);
+  return {};
+}
+
+// Checks the rows, makes room for them and says which adapters they use.
+Status Engine::prepare(const models::Batch& batch) {
   const std::size_t rows = batch.tokens.size();
   CHECK(rows == batch.positions.size() && rows == batch.sequences.size(), "a batch is rectangular");
   CHECK(rows >= 1 && rows <= static_cast<std::size_t>(state_->options.batch_rows),
@@ -223,11 +268,45 @@ Status Engine::forward(const models::Batch& batch, float* logits) {
                    .found = std::to_string(batch.positions[row] + 1),
                    .hint = "use a larger --context"};
     }
+    if (info().whole_texts && info().max_context > 0 && batch.positions[row] >= info().max_context) {
+      return Error{.kind = ErrorKind::kResource,
+                   .what = "position beyond those that the model knows",
+                   .expected = "at most " + std::to_string(info().max_context) + " tokens",
+                   .found = std::to_string(batch.positions[row] + 1)};
+    }
     TRY(state_->cache->reserve_to_write(batch.sequences[row], batch.positions[row],
                                         batch.positions[row] + 1));
   }
+  state_->row_adapters.clear();
+  if (!checkpoint().adapters.empty()) {
+    for (const std::int32_t sequence : batch.sequences)
+      state_->row_adapters.emplace_back(state_->adapters[static_cast<std::size_t>(sequence)]);
+  }
+  state_->ops->choose_adapters(state_->row_adapters);
+  return {};
+}
+
+Status Engine::forward(const models::Batch& batch, float* logits) {
+  if (!info().logits) return missing("predict tokens", info(), checkpoint());
+  TRY(prepare(batch));
   state_->model->forward(*state_->ops, batch, *state_->cache,
                          {state_->workspace.data(), state_->workspace.size()}, logits);
+  return {};
+}
+
+Status Engine::states(const models::Batch& batch, float* out) {
+  if (!info().states) return missing("give embeddings", info(), checkpoint());
+  TRY(prepare(batch));
+  state_->model->states(*state_->ops, batch, *state_->cache,
+                        {state_->workspace.data(), state_->workspace.size()}, out);
+  return {};
+}
+
+Status Engine::scores(const models::Batch& batch, float* out) {
+  if (info().labels == 0) return missing("score texts", info(), checkpoint());
+  TRY(prepare(batch));
+  state_->model->scores(*state_->ops, batch, *state_->cache,
+                        {state_->workspace.data(), state_->workspace.size()}, out);
   return {};
 }
 

@@ -38,6 +38,8 @@ struct LoadOptions {
       false;  // quantised weights expanded to f32: for comparing with the arithmetic of others
   bool pack_experts = false;       // while loading, not when a token first chooses them
   models::Progress progress = {};  // called with 0…1 while loading
+  // What sequences use of checkpoint.adapters, unless use_adapters() says otherwise.
+  std::vector<ops::AdapterChoice> adapters = {};
 };
 constexpr std::int64_t kDefaultContext = 4096;
 
@@ -54,6 +56,9 @@ struct GenerateRequest {
   std::vector<std::string> stop_strings;   // not part of the output
   std::vector<text::TokenId> stop_tokens;  // besides the tokenizer's end tokens
   bool ignore_end = false;                 // do not stop at the tokenizer's end tokens
+  // Adapters of this request (Engine::use_adapters); nothing: the engine's own. Rows that a cache shares
+  // between requests must come from the same choices.
+  std::optional<std::vector<ops::AdapterChoice>> adapters = {};
 };
 
 struct TokenEvent {
@@ -105,6 +110,14 @@ class Engine {
                 float* last_logits, float* all_logits = nullptr);
   // One forward of a mixed batch; makes KV room itself. kResource where the pool is full.
   Status forward(const models::Batch& batch, float* logits);
+  // The same for the final states [logit_rows, hidden_size] or the scores [logit_rows, labels] of the named
+  // rows. kUnsupported where the model has none.
+  Status states(const models::Batch& batch, float* out);
+  Status scores(const models::Batch& batch, float* out);
+  // What the sequence's rows use of checkpoint().adapters from now on; nothing: LoadOptions::adapters, as for
+  // a sequence that opens. kUsage where there is no such adapter. Forks of a sequence must be told too.
+  Status check_adapters(const std::optional<std::vector<ops::AdapterChoice>>& choices) const;
+  Status use_adapters(int sequence, std::optional<std::vector<ops::AdapterChoice>> choices);
   // Forgets what stands from `tokens` on; returns how many are kept: recurrent models may have to begin
   // again.
   std::int64_t truncate(int sequence, std::int64_t tokens);
@@ -119,6 +132,7 @@ class Engine {
                                  TokenConstraint* constraint = nullptr);
 
  private:
+  Status prepare(const models::Batch& batch);
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -45,6 +45,7 @@ Result<Generation> Engine::generate_on(int sequence, std::int64_t cached, const 
                                        TokenConstraint* constraint) {
   TRY(check_request(request, info().vocabulary, context()));
   Answer answer = TRY(Answer::create(request, context(), tokenizer(), constraint));
+  if (request.adapters) TRY(use_adapters(sequence, *request.adapters));
   const Clock::time_point start = Clock::now();
   const std::vector<text::TokenId>& history = answer.history();
   // The last token of the prompt is always computed: its logits choose the first token.

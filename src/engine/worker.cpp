@@ -1,6 +1,7 @@
 #include "engine/worker.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "base/check.h"
@@ -19,6 +20,17 @@ std::span<const PrefixKey> shareable(const Lane& lane) {
   return std::span(lane.keys).first(static_cast<std::size_t>((lane.length() - 1) / ops::kPageTokens));
 }
 
+// Rows that other adapters made are other rows.
+std::string salt_of(const Request& request) {
+  std::string salt = request.tenant;
+  if (!request.adapters) return salt;
+  salt += '\0';
+  for (const ops::AdapterChoice& choice : *request.adapters)
+    salt += std::to_string(choice.adapter) + "=" +
+            std::to_string(std::bit_cast<std::uint32_t>(choice.scale)) + ",";
+  return salt;
+}
+
 }  // namespace
 
 std::uint64_t Lane::order() const {
@@ -29,11 +41,14 @@ Result<std::unique_ptr<Request>> make_request(ServiceRequest asked, const Engine
                                               const ServiceOptions& options) {
   auto request = std::make_unique<Request>();
   request->tenant = std::move(asked.tenant);
+  request->adapters = asked.generate.adapters;
+  TRY(engine.check_adapters(request->adapters));
+  request->salt = salt_of(*request);
   request->weight = asked.weight;
   request->stream = std::make_shared<StreamState>(options.stream_events);
   request->usage.prompt_tokens = std::ssize(asked.generate.prompt);
   std::vector<PrefixKey> keys;
-  extend_keys(prefix_root(request->tenant), asked.generate.prompt, keys);
+  extend_keys(prefix_root(request->salt), asked.generate.prompt, keys);
   for (int choice = 0; choice < asked.choices; ++choice) {
     std::unique_ptr<TokenConstraint> constraint = asked.constraint ? asked.constraint() : nullptr;
     Answer answer =
@@ -124,8 +139,7 @@ LaneState Worker::state_of(Lane& lane, bool slots_left) {
     state.restart = lane.computed - (cache_ ? lane.kept * ops::kPageTokens : 0);
     return state;
   }
-  if (cache_)
-    lane.kept = cache_->find(lane.request->tenant, shareable(lane), lane.answer.history(), lane.kept);
+  if (cache_) lane.kept = cache_->find(lane.request->salt, shareable(lane), lane.answer.history(), lane.kept);
   state.left -= lane.kept * ops::kPageTokens;
   state.blocked = is_blocked(lane);
   state.pages = ops::KvShape::pages_for(lane.length() + 1) - lane.kept;
@@ -179,10 +193,11 @@ void Worker::start_waiting() {
 void Worker::start(Lane& lane) {
   Request& request = *lane.request;
   lane.sequence = engine_.open_sequence();
+  use_adapters(lane);
   lane.computed = lane.kept = lane.done = 0;
   lane.passed_over = 0;
   if (cache_) {
-    lane.kept = cache_->find(request.tenant, shareable(lane), lane.answer.history());
+    lane.kept = cache_->find(request.salt, shareable(lane), lane.answer.history());
     cache_->share(shareable(lane), lane.kept, lane.sequence);
     lane.computed = lane.kept * ops::kPageTokens;
     register_keys(lane);
@@ -194,6 +209,11 @@ void Worker::start(Lane& lane) {
   request.usage.cached_tokens = lane.computed;
   stats_.prompt_tokens += static_cast<std::uint64_t>(request.usage.prompt_tokens);
   stats_.cached_tokens += static_cast<std::uint64_t>(lane.computed);
+}
+
+void Worker::use_adapters(const Lane& lane) {
+  const Status status = engine_.use_adapters(lane.sequence, lane.request->adapters);
+  CHECK(status.ok(), "adapters have been checked");
 }
 
 void Worker::register_keys(Lane& lane) {
@@ -322,9 +342,9 @@ void Worker::fill_batch(const std::vector<LaneRows>& rows) {
 void Worker::keep_pages(Lane& lane) {
   const auto& history = lane.answer.history();
   if ((lane.kept + 1) * ops::kPageTokens > lane.computed) return;
-  extend_keys(prefix_root(lane.request->tenant), history, lane.keys);
+  extend_keys(prefix_root(lane.request->salt), history, lane.keys);
   for (; (lane.kept + 1) * ops::kPageTokens <= lane.computed; ++lane.kept) {
-    cache_->insert(lane.request->tenant, lane.keys, history, lane.kept, lane.sequence);
+    cache_->insert(lane.request->salt, lane.keys, history, lane.kept, lane.sequence);
     forget_keys(lane, lane.kept, lane.kept + 1);
   }
 }
@@ -342,6 +362,7 @@ void Worker::fork_choices(Lane& lane, std::size_t row) {
     const auto forked = engine_.kv().fork(lane.sequence, lane.computed);
     if (!forked.ok()) return;
     other->sequence = *forked;
+    use_adapters(*other);
     other->computed = lane.computed;
     other->kept = lane.kept;
     other->done = 0;

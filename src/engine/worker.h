@@ -54,6 +54,8 @@ struct Tenant {
 struct Request {
   std::uint64_t number = 0;  // of arrival
   std::string tenant;
+  std::string salt;  // of the prefix cache: pages are shared within a tenant, by the same adapters
+  std::optional<std::vector<ops::AdapterChoice>> adapters;
   double weight = 1;
   std::shared_ptr<StreamState> stream;
   std::vector<std::unique_ptr<Lane>> lanes;
@@ -96,6 +98,7 @@ class Worker {
   bool is_blocked(const Lane& lane) const;
 
   void start(Lane& lane);
+  void use_adapters(const Lane& lane);
   void stop(Lane& lane);
   void register_keys(Lane& lane);
   void forget_keys(const Lane& lane, std::int64_t from, std::int64_t to);

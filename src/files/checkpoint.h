@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/result.h"
+#include "files/adapter.h"
 #include "tensor/view.h"
 #include "text/tokenizer/tokenizer.h"
 
@@ -34,6 +35,10 @@ class Checkpoint {
   std::unique_ptr<const text::Tokenizer> tokenizer;  // null where the folder has none
   std::string tokenizer_problem;  // why there is none, for the error of a command that needs one
   std::string chat_template;      // Jinja source, or empty
+  // What a folder of sentence-transformers says of embeddings: {"pooling": 1_Pooling/config.json, "modules":
+  // [types]}; empty where it says nothing.
+  json::object embedding;
+  std::vector<Adapter> adapters;  // to be loaded beside the model; the caller adds them
   std::vector<MappedFile> mappings;
   std::vector<HugeBuffer> buffers;  // tensors that come from no file (presets)
 

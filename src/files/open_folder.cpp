@@ -164,6 +164,30 @@ Error no_model_here(const fs::path& folder, bool configured) {
                .hint = std::move(hint)};
 }
 
+// modules.json of sentence-transformers and the settings of its pooling.
+Status read_embedding(const fs::path& folder, Checkpoint& out) {
+  const fs::path list = folder / "modules.json";
+  if (!fs::exists(list)) return {};
+  const json::value modules = TRY(parse_json(TRY(read_file(list, kMaxJsonBytes)), list.string()));
+  if (!modules.is_array())
+    return Error{.what = "the file does not hold a JSON array", .where = list.string()};
+  json::array types;
+  for (const json::value& module : modules.get_array()) {
+    if (!module.is_object()) return Error{.what = "a module is no JSON object", .where = list.string()};
+    const JsonFields fields(module.get_object(), list.string());
+    const std::string type = TRY(fields.string("type")), path = TRY(fields.string_or("path", ""));
+    types.emplace_back(type.substr(type.rfind('.') + 1));
+    if (!type.ends_with(".Pooling")) continue;
+    if (path.find('/') != path.npos || path == "..") {
+      return Error{
+          .what = "a module's path names no folder of this one", .where = list.string(), .found = path};
+    }
+    out.embedding["pooling"] = TRY(read_json_object(folder / path / "config.json"));
+  }
+  out.embedding["modules"] = std::move(types);
+  return {};
+}
+
 }  // namespace
 
 Result<json::object> read_json_object(const fs::path& path) {
@@ -191,6 +215,7 @@ Result<Checkpoint> open_folder(const fs::path& folder, const OpenOptions& option
     TRY(open_weights(hugging_face, out));
     const fs::path generation = folder / "generation_config.json";
     if (fs::exists(generation)) out.generation_config = TRY(read_json_object(generation));
+    TRY(read_embedding(folder, out));
   } else if (has_params && mistral.any()) {
     out.dialect = Dialect::kMistral;
     out.metadata = TRY(read_json_object(folder / "params.json"));

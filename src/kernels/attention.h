@@ -193,6 +193,16 @@ void prefetch_share(const std::byte* part, std::size_t bytes, int row, int rows)
   }
 }
 
+// Takes slope · distance off the scores of keys [range.begin, range.end), the first of the page at
+// `first_key`.
+template <class V>
+void take_distances(float* scores, KeyRange range, std::int64_t first_key, float slope, std::int64_t centre) {
+  for (int key = range.begin; key < range.end; ++key) {
+    const std::int64_t away = first_key + key - centre;
+    scores[key] -= slope * static_cast<float>(away < 0 ? -away : away);
+  }
+}
+
 // `last` is the newest page of the tile.
 template <class V, KvType kType>
 void attend_page(const AttentionTile& tile, std::int64_t page, std::int64_t last, KeyRange range) {
@@ -203,6 +213,10 @@ void attend_page(const AttentionTile& tile, std::int64_t page, std::int64_t last
     if (tile.soft_cap > 0) {
       const int first = range.begin / kLanes * kLanes;
       soft_cap<V>(tile.scores + row * kPageTokens + first, range.end - first, tile.soft_cap);
+    }
+    if (tile.slopes != nullptr) {
+      take_distances<V>(tile.scores + row * kPageTokens, range, page * kPageTokens, tile.slopes[row],
+                        tile.centres[row]);
     }
     const std::int64_t end = tile.positions[row] + 1 - page * kPageTokens;
     const std::int64_t begin = first_visible(tile, tile.positions[row]) - page * kPageTokens;

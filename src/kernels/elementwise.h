@@ -111,6 +111,36 @@ void gelu_multiply(const float* gate, const float* up, std::int64_t n, float* ou
   });
 }
 
+// gelu(x) = x · Φ(x) = x / 2 · erfc(-x / √2), to about 1e-6 of its value. erfc(z) = e^-z² · t · p(t) with
+// t = 1 / (1 + z / 2) for z ≥ 0: p is our own fit in Chebyshev nodes of t.
+template <class V>
+[[gnu::always_inline]] inline typename V::F32 exact_gelu(typename V::F32 x) {
+  const auto one = V::broadcast(1.0f);
+  const auto z = V::mul(V::abs(x), V::broadcast(0.70710678118654752f));
+  const auto t = V::div(one, V::fma(z, V::broadcast(0.5f), one));
+  auto p = V::broadcast(-5.994149402e-2f);
+  p = V::fma(p, t, V::broadcast(2.886475178e-1f));
+  p = V::fma(p, t, V::broadcast(-4.952147820e-1f));
+  p = V::fma(p, t, V::broadcast(2.867156585e-1f));
+  p = V::fma(p, t, V::broadcast(-3.219478170e-2f));
+  p = V::fma(p, t, V::broadcast(2.048667866e-1f));
+  p = V::fma(p, t, V::broadcast(2.425999561e-1f));
+  p = V::fma(p, t, V::broadcast(2.824378528e-1f));
+  p = V::fma(p, t, V::broadcast(2.820832364e-1f));
+  const auto tail = V::mul(V::mul(p, t), exponential<V>(V::sub(V::zero(), V::mul(z, z))));  // erfc(z)
+  const auto half = V::mul(V::broadcast(0.5f), tail);
+  return V::mul(x, V::select_less(x, V::zero(), half, V::sub(one, half)));
+}
+
+// out = gelu(gate) · up with the exact gelu.
+template <class V>
+void exact_gelu_multiply(const float* gate, const float* up, std::int64_t n, float* out) {
+  for_lanes(n, [&](std::int64_t i, int count) {
+    const auto value = exact_gelu<V>(load_lanes<V>(gate + i, count));
+    store_lanes<V>(out + i, V::mul(value, load_lanes<V>(up + i, count)), count);
+  });
+}
+
 // out = g / (1 + e^-1.702g) · (u + 1) with g = min(gate, clamp), u = up held to [-clamp, clamp] (gpt-oss).
 template <class V>
 void clamped_swiglu(const float* gate, const float* up, float clamp, std::int64_t n, float* out) {

@@ -123,6 +123,25 @@ TEST(Elementwise, GeluIsTheTanhForm) {
   }
 }
 
+TEST(Elementwise, ExactGeluIsTheNormalDistribution) {
+  const std::vector<float> x = inputs();
+  const std::vector<float> up(x.size(), 0.5f);
+  std::vector<float> first;
+  for (const KernelTable* table : usable_tables()) {
+    std::vector<float> out(x.size());
+    table->exact_gelu_multiply(x.data(), up.data(), static_cast<std::int64_t>(x.size()), out.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double value = x[i];
+      const double exact = 0.25 * value * std::erfc(-value / std::sqrt(2.0));
+      // e^-z² rounds relative to z² = x² / 2; beyond e^-87 the tail is 0.
+      EXPECT_NEAR(out[i], exact, 6e-7 * std::fabs(exact) * (1 + value * value / 4) + 1e-36)
+          << table->name << " " << value;
+    }
+    if (first.empty()) first = out;
+    EXPECT_EQ(out, first) << table->name;
+  }
+}
+
 TEST(Elementwise, SoftCapIsAScaledTanh) {
   constexpr float kCap = 30;
   std::vector<float> first;

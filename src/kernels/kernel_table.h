@@ -55,6 +55,7 @@ struct KernelTable {
                      float* out);
   void (*silu_multiply)(const float* gate, const float* up, std::int64_t n, float* out);
   void (*gelu_multiply)(const float* gate, const float* up, std::int64_t n, float* out);
+  void (*exact_gelu_multiply)(const float* gate, const float* up, std::int64_t n, float* out);
   void (*clamped_swiglu)(const float* gate, const float* up, float clamp, std::int64_t n, float* out);
   void (*soft_cap)(float* x, std::int64_t n, float cap);
   void (*add_to)(const float* x, std::int64_t n, float* to);

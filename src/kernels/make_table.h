@@ -29,6 +29,7 @@ constexpr KernelTable make_table() {
   table.layer_norm = layer_norm<V>;
   table.silu_multiply = silu_multiply<V>;
   table.gelu_multiply = gelu_multiply<V>;
+  table.exact_gelu_multiply = exact_gelu_multiply<V>;
   table.clamped_swiglu = clamped_swiglu<V>;
   table.soft_cap = soft_cap<V>;
   table.add_to = add_to<V>;

@@ -9,6 +9,7 @@
 
 #include "models/latent.h"
 #include "models/registry.h"
+#include "nn/names.h"
 
 namespace maestrale::models {
 namespace {
@@ -171,6 +172,28 @@ Status read_indexer(const ConfigReader& config, DenseSpec& spec) {
       std::to_string(indexer.head_size) + ", " + std::to_string(indexer.most) + " keys");
 }
 
+// Layers that predict further tokens stand after the last and are left out. Hugging Face files count them
+// apart, GGUF files with the others.
+Status leave_further_layers(const ConfigReader& config, DenseSpec& spec) {
+  const std::int64_t further = TRY(config.integer_or(kNextTokens, 0));
+  spec.decoder.extra_layers = further > 0;
+  const std::string last = "blk." + std::to_string(spec.info.layers - 1) + ".nextn.eh_proj.weight";
+  if (further <= 0 || config.checkpoint().find(last) == nullptr) return {};
+  if (further >= spec.info.layers) {
+    return Error{.what = "no layers but those that predict further tokens",
+                 .where = config.fields().where(),
+                 .found = std::to_string(further) + " of " + std::to_string(spec.info.layers)};
+  }
+  spec.info.layers -= further;
+  spec.decoder.layers.resize(static_cast<std::size_t>(spec.info.layers));
+  return {};
+}
+
+bool has_further_layers(const files::Checkpoint& checkpoint, std::int64_t layers) {
+  return std::any_of(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                     [layers](const TensorView& tensor) { return nn::layer_number(tensor.name) >= layers; });
+}
+
 Result<DenseSpec> read(const files::Checkpoint& checkpoint) {
   const ConfigReader config = TRY(ConfigReader::open(checkpoint));
   TRY(check_hugging_face(config));
@@ -183,8 +206,10 @@ Result<DenseSpec> read(const files::Checkpoint& checkpoint) {
     TRY(config.dialect() == Dialect::kGguf ? read_router_gguf(config, moe)
                                            : read_router_hugging_face(config, moe));
   }
-  spec.decoder.extra_layers = TRY(config.integer_or(kNextTokens, 0)) > 0;
+  TRY(leave_further_layers(config, spec));
   describe(spec);
+  if (spec.decoder.extra_layers && has_further_layers(checkpoint, spec.info.layers))
+    spec.info.notes += ", layers that predict further tokens left out";
   return spec;
 }
 

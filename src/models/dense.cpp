@@ -25,6 +25,11 @@ class DenseModel final : public Model {
     decoder_.forward(ops, batch.tokens, {batch.positions, batch.sequences}, batch.logit_rows, cache,
                      nn::Workspace(workspace), logits);
   }
+  void states(ops::Ops& ops, const Batch& batch, ops::KvCache& cache, std::span<std::byte> workspace,
+              float* out) const override {
+    decoder_.states(ops, batch.tokens, {batch.positions, batch.sequences}, batch.logit_rows, cache,
+                    nn::Workspace(workspace), out);
+  }
 
  private:
   DenseSpec spec_;
@@ -96,6 +101,11 @@ Result<DenseSpec> read_dense(const ConfigReader& config, std::string_view id, co
   spec.decoder.vocabulary = info.vocabulary;
   spec.decoder.ffn_size = info.ffn_size;
   spec.decoder.tied_head = config.tied_head();
+  // "MistralModel" and the like: weights saved without the head that they had.
+  spec.decoder.head = config.dialect() != Dialect::kHuggingFace ||
+                      !TRY(published_architecture(config.checkpoint())).ends_with("Model");
+  info.states = true;
+  info.logits = spec.decoder.head;
   spec.decoder.layers.assign(static_cast<std::size_t>(info.layers), layer);
   return spec;
 }
@@ -172,7 +182,8 @@ Result<LoadPlan> plan_dense(const files::Checkpoint& checkpoint, const ops::Ops&
     if (spec.decoder.has_moe(layer)) TRY(nn::plan_experts(planner, layer, *spec.decoder.moe));
   }
   plan.weight_bytes = planner.planned_bytes();
-  plan.weight_bytes += TRY(nn::planned_weight_bytes(checkpoint, ops, spec.decoder.tied_head, &planner));
+  plan.weight_bytes +=
+      TRY(nn::planned_weight_bytes(checkpoint, ops, spec.decoder.tied_head && spec.decoder.head, &planner));
   for (int layer = 0; spec.decoder.latent && layer < plan.kv.layers; ++layer) {
     plan.weight_bytes += TRY(nn::LatentAttention::extra_bytes(checkpoint, ops, layer, *spec.decoder.latent));
   }

@@ -123,6 +123,7 @@ Status set_layers(const ConfigReader& config, DenseSpec& spec) {
   for (std::size_t i = 0; i < rotated.size(); ++i) {
     nn::AttentionBlockOptions& layer = spec.decoder.layers[i];
     layer.rope.pairing = ops::RopePairing::kInterleaved;  // in Hugging Face files too
+    layer.pairs_everywhere = true;
     layer.rotated = rotated[i];
     layer.rotated_norm = rotated[i] && attention.head_norm;
     layer.chunk = rotated[i] ? attention.chunk : 0;

@@ -25,6 +25,10 @@ struct ModelInfo {
   std::int64_t parameters_active = 0;     // touched for one token, embedding table and head included
   std::int64_t parameters_embedding = 0;  // of the embedding table, where it is not the head too
   std::string notes;                      // one line: rope, window, ties
+  bool logits = true;                     // forward() predicts tokens; false: weights without a head
+  bool states = false;                    // states() gives the final states of rows
+  bool whole_texts = false;               // rows see later rows: all of a sequence go into one batch
+  std::int64_t labels = 0;                // scores() gives so many for a sequence; 0: there is no such head
 };
 
 // Rows of one forward pass: prefill, decode or both mixed. Rows of one sequence are adjacent, in order.
@@ -32,7 +36,8 @@ struct Batch {
   std::span<const std::int32_t> tokens;
   std::span<const std::int32_t> positions;
   std::span<const std::int32_t> sequences;   // KvCache sequence of each row; room is reserved by the caller
-  std::span<const std::int32_t> logit_rows;  // rows whose logits are wanted, ascending
+  std::span<const std::int32_t> logit_rows;  // rows whose results are wanted, ascending
+  std::span<const std::int32_t> types = {};  // token type of each row (encoders); empty: all 0
 };
 
 class Model {
@@ -44,6 +49,12 @@ class Model {
   // logits: [batch.logit_rows.size(), vocabulary]. Reads and writes the KV rows of the batch's positions.
   virtual void forward(ops::Ops& ops, const Batch& batch, ops::KvCache& cache, std::span<std::byte> workspace,
                        float* logits) const = 0;
+  // out: [batch.logit_rows.size(), hidden_size], after the final norm. Only where info().states.
+  virtual void states(ops::Ops& ops, const Batch& batch, ops::KvCache& cache, std::span<std::byte> workspace,
+                      float* out) const;
+  // out: [batch.logit_rows.size(), labels], from rows that begin a sequence. Only where info().labels > 0.
+  virtual void scores(ops::Ops& ops, const Batch& batch, ops::KvCache& cache, std::span<std::byte> workspace,
+                      float* out) const;
 };
 
 // What loading will take, computed from shapes before any of it is taken.

@@ -4,6 +4,8 @@
 #include <sstream>
 #include <string>
 
+#include "base/check.h"
+
 namespace maestrale::models {
 
 #define MODEL(id, gguf, hugging_face, ...) const ModelEntry& id##_entry();
@@ -100,6 +102,14 @@ Result<const ModelEntry*> find_entry(const files::Checkpoint& checkpoint) {
                .what = "architecture '" + architecture + "' is not supported",
                .where = checkpoint.path.string(),
                .expected = "one of: " + known};
+}
+
+void Model::states(ops::Ops&, const Batch&, ops::KvCache&, std::span<std::byte>, float*) const {
+  CHECK(false, "only where info().states");
+}
+
+void Model::scores(ops::Ops&, const Batch&, ops::KvCache&, std::span<std::byte>, float*) const {
+  CHECK(false, "only where info().labels");
 }
 
 std::vector<std::string> registered_architectures() {

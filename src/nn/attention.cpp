@@ -27,8 +27,10 @@ Result<SelfAttention> SelfAttention::load(WeightLoader& loader, int layer,
   const std::string prefix = "blk." + std::to_string(layer) + ".attn_";
   const std::int64_t q_rows = std::int64_t{options.heads} * options.head_size;
   const std::int64_t kv_rows = std::int64_t{options.kv_heads} * options.head_size;
-  block.q_ = TRY(loader.matrix(prefix + "q", q_rows, options.hidden_size));
-  block.k_ = TRY(loader.matrix(prefix + "k", kv_rows, options.hidden_size));
+  const bool paired = options.rope.pairing == ops::RopePairing::kInterleaved && !options.pairs_everywhere;
+  const std::int64_t paired_head = paired ? options.head_size : 0;
+  block.q_ = TRY(loader.matrix(prefix + "q", q_rows, options.hidden_size, paired_head));
+  block.k_ = TRY(loader.matrix(prefix + "k", kv_rows, options.hidden_size, paired_head));
   block.v_ = TRY(loader.matrix(prefix + "v", kv_rows, options.hidden_size));
   block.output_ = TRY(loader.matrix(prefix + "output", options.hidden_size, q_rows));
   if (options.qkv_bias) {

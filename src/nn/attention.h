@@ -31,11 +31,12 @@ struct AttentionBlockOptions {
   std::int64_t hidden_size = 0;
   int heads = 0, kv_heads = 0, head_size = 0;
   float eps = 0;
-  bool qkv_bias = false;     // Qwen2, gpt-oss
-  bool output_bias = false;  // gpt-oss
-  bool sinks = false;        // gpt-oss: a score per head that takes part in the softmax and has no value
-  bool head_norm = false;    // Qwen3, Gemma 3: RMSNorm of every query and key head before the rotation
-  bool rotated = true;       // Llama 4 leaves out the rotation on some layers
+  bool qkv_bias = false;          // Qwen2, gpt-oss
+  bool output_bias = false;       // gpt-oss
+  bool sinks = false;             // gpt-oss: a score per head that takes part in the softmax and has no value
+  bool head_norm = false;         // Qwen3, Gemma 3: RMSNorm of every query and key head before the rotation
+  bool rotated = true;            // Llama 4 leaves out the rotation on some layers
+  bool pairs_everywhere = false;  // Llama 4: Hugging Face files too have rows in the order of rotated pairs
   bool rotated_norm =
       false;                // Llama 4: RMSNorm without weights of every query and key head after the rotation
   std::int64_t window = 0;  // keys visible to a query; 0: all

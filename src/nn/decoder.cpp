@@ -80,6 +80,10 @@ Result<DenseDecoder> DenseDecoder::load(WeightLoader& loader, const DenseDecoder
   }
   decoder.norm_ = TRY(loader.norm("output_norm", hidden));
   for (float& weight : decoder.norm_) weight *= options.logit_scale;  // the head is linear
+  if (!options.head) {
+    TRY(loader.finish());
+    return decoder;
+  }
   // A file may say that the head is tied and store it all the same: the stored one is what was trained.
   const char* head = loader.has("output") ? "output" : "token_embd";
   decoder.head_ = TRY(loader.matrix(head, options.vocabulary, hidden));
@@ -105,9 +109,9 @@ void DenseDecoder::add_block(ops::Ops& ops, const std::vector<float>& post_norm,
   ops.add(from, rows, options_.hidden_size(), h);
 }
 
-void DenseDecoder::forward(ops::Ops& ops, std::span<const std::int32_t> tokens, const ops::BatchRows& rows,
-                           std::span<const std::int32_t> logit_rows, ops::KvCache& cache, Workspace workspace,
-                           float* logits) const {
+const float* DenseDecoder::final_states(ops::Ops& ops, std::span<const std::int32_t> tokens,
+                                        const ops::BatchRows& rows, std::span<const std::int32_t> logit_rows,
+                                        ops::KvCache& cache, Workspace workspace) const {
   const auto n = static_cast<std::int64_t>(tokens.size());
   const std::int64_t hidden = options_.hidden_size();
   float* h = workspace.floats(n * hidden);
@@ -133,8 +137,25 @@ void DenseDecoder::forward(ops::Ops& ops, std::span<const std::int32_t> tokens, 
     std::copy(from, from + hidden, h + static_cast<std::int64_t>(i) * hidden);
   }
   const auto wanted = static_cast<std::int64_t>(logit_rows.size());
+  if (wanted > 0) ops.rms_norm(h, norm_.data(), options_.eps(), wanted, hidden, normed);
+  return normed;
+}
+
+void DenseDecoder::states(ops::Ops& ops, std::span<const std::int32_t> tokens, const ops::BatchRows& rows,
+                          std::span<const std::int32_t> wanted, ops::KvCache& cache, Workspace workspace,
+                          float* out) const {
+  const float* normed = final_states(ops, tokens, rows, wanted, cache, workspace);
+  const auto n = wanted.size() * static_cast<std::size_t>(options_.hidden_size());
+  for (std::size_t i = 0; i < n; ++i) out[i] = normed[i] / options_.logit_scale;
+}
+
+void DenseDecoder::forward(ops::Ops& ops, std::span<const std::int32_t> tokens, const ops::BatchRows& rows,
+                           std::span<const std::int32_t> logit_rows, ops::KvCache& cache, Workspace workspace,
+                           float* logits) const {
+  const float* normed = final_states(ops, tokens, rows, logit_rows, cache, workspace);
+  const auto wanted = static_cast<std::int64_t>(logit_rows.size());
+  const std::int64_t hidden = options_.hidden_size();
   if (wanted == 0) return;
-  ops.rms_norm(h, norm_.data(), options_.eps(), wanted, hidden, normed);
   const std::array head = {ops::Projection{&head_, logits, options_.vocabulary, nullptr, nullptr}};
   ops.linear(normed, wanted, hidden, head);
   if (options_.logit_soft_cap > 0) ops.soft_cap(logits, wanted, options_.vocabulary, options_.logit_soft_cap);

@@ -27,13 +27,14 @@ struct DenseDecoderOptions {
   bool mlp_beside_moe = false;  // Grok 2: layers have both, and their sum is scaled
   float ffn_scale = 1;          // multiplies the feed-forward's output; only with post_norms
   bool tied_head = false;
+  bool head = true;  // false: weights without a head, for states() alone
   ops::Activation activation = ops::Activation::kSilu;
   bool post_norms = false;    // Gemma 2 and 3, Grok: a norm of each block's output before it is added
   float norm_offset = 0;      // added to every norm's weights: files that store w - 1
   float embedding_scale = 1;  // multiplies the embedding rows
   float logit_scale = 1;      // multiplies the logits, before the soft-cap
   float logit_soft_cap = 0;   // logits become cap · tanh(logit / cap); 0: as they are
-  bool extra_layers = false;   // files have layers after the last, which predict further tokens: left out
+  bool extra_layers = false;  // files have layers after the last, which predict further tokens: left out
   std::vector<AttentionBlockOptions> layers;  // one per layer; all of one hidden size and eps
   std::optional<LatentAttentionOptions>
       latent;  // the attention of every layer, in place of what `layers` say
@@ -52,9 +53,17 @@ class DenseDecoder {
   void forward(ops::Ops& ops, std::span<const std::int32_t> tokens, const ops::BatchRows& rows,
                std::span<const std::int32_t> logit_rows, ops::KvCache& cache, Workspace workspace,
                float* logits) const;
+  // out[wanted.size(), hidden]: the states of the named rows after the final norm.
+  void states(ops::Ops& ops, std::span<const std::int32_t> tokens, const ops::BatchRows& rows,
+              std::span<const std::int32_t> wanted, ops::KvCache& cache, Workspace workspace,
+              float* out) const;
   static std::size_t workspace_bytes(const DenseDecoderOptions& options, std::int64_t rows);
 
  private:
+  // [wanted.size(), hidden] in the workspace: normed states · logit_scale.
+  const float* final_states(ops::Ops& ops, std::span<const std::int32_t> tokens, const ops::BatchRows& rows,
+                            std::span<const std::int32_t> wanted, ops::KvCache& cache,
+                            Workspace workspace) const;
   // h += block's output in `from` · scale, through a post-norm where the family has one.
   void add_block(ops::Ops& ops, const std::vector<float>& post_norm, float scale, float* from,
                  std::int64_t rows, float* h) const;

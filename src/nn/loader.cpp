@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "nn/low_rank.h"
 #include "nn/names.h"
 
 namespace maestrale::nn {
@@ -125,11 +126,12 @@ void WeightLoader::done_with(const TensorView& tensor) {
     progress_(static_cast<double>(bytes_done_) / static_cast<double>(checkpoint_.file_bytes() + 1));
 }
 
-Result<ops::Weight> WeightLoader::matrix(std::string_view canonical, std::int64_t rows,
-                                         std::int64_t columns) {
+Result<ops::Weight> WeightLoader::matrix(std::string_view canonical, std::int64_t rows, std::int64_t columns,
+                                         std::int64_t paired_head) {
   const ScaledTensor source = TRY(scaled(canonical, std::array{rows, columns}));
   ops::Weight weight = TRY(pack(*source.tensor, source.scales()));
   done_with(*source.tensor);
+  TRY(add_changes(canonical, paired_head, weight));
   return weight;
 }
 
@@ -230,7 +232,7 @@ Status WeightLoader::finish() const {
     if (is_settled(tensor.name) || is_outside_text_model(tensor.name)) continue;
     if (++unclaimed <= 3) names += (names.empty() ? "" : ", ") + tensor.name;
   }
-  if (unclaimed == 0) return {};
+  if (unclaimed == 0) return finish_adapters();
   return Error{.kind = ErrorKind::kUnsupported,
                .what = std::to_string(unclaimed) + " tensors that this architecture does not use",
                .where = checkpoint_.path.string(),
@@ -247,6 +249,12 @@ Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, co
     if (tensor.shape.size() != 2 || is_companion(tensor.name) || is_outside_text_model(tensor.name)) continue;
     if (tensor.name.ends_with(".scale") || (tensor.name == embedding && !tied_head)) continue;
     bytes += TRY(ops.packed_bytes(tensor.dtype, tensor.rows(), tensor.columns()));
+  }
+  for (const files::Adapter& adapter : checkpoint.adapters) {
+    for (const auto& [module, pair] : adapter.pairs) {
+      for (const TensorView* side : {&pair.a, &pair.b})
+        bytes += TRY(ops.packed_bytes(float_type(side->dtype), side->rows(), side->columns()));
+    }
   }
   return bytes;
 }

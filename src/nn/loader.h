@@ -27,8 +27,11 @@ class WeightLoader {
   std::size_t planned_bytes() const { return planned_bytes_; }
 
   bool has(std::string_view canonical, std::string_view suffix = "weight") const;
-  // Packs [rows, columns]; FP8 scales beside it are found and applied.
-  Result<ops::Weight> matrix(std::string_view canonical, std::int64_t rows, std::int64_t columns);
+  // Packs [rows, columns]; FP8 scales beside it are found and applied, and what the checkpoint's adapters
+  // change is packed with it. `paired_head`: the head size of rows that stand in the order of rotated pairs
+  // where Hugging Face files have halves; 0: the order is the same everywhere.
+  Result<ops::Weight> matrix(std::string_view canonical, std::int64_t rows, std::int64_t columns,
+                             std::int64_t paired_head = 0);
   // The parts of matrix(), for blocks that cut a tensor before they pack it. done_with: its pages may leave
   // memory.
   struct ScaledTensor {
@@ -80,6 +83,8 @@ class WeightLoader {
   Result<std::vector<float>> block_scales(std::string_view canonical, const TensorView& matrix,
                                           ops::BlockScales& scales);
   std::string name(std::string_view canonical, std::string_view suffix) const;
+  Status add_changes(std::string_view canonical, std::int64_t paired_head, ops::Weight& weight);
+  Status finish_adapters() const;
 
   const files::Checkpoint& checkpoint_;
   ops::Ops* ops_ = nullptr;  // null: plans only
@@ -89,6 +94,7 @@ class WeightLoader {
   float norm_offset_ = 0;
   int first_left_layer_ = std::numeric_limits<int>::max();
   std::unordered_set<std::string> claimed_;
+  std::vector<std::unordered_set<std::string>> applied_;  // modules of each adapter
   std::uint64_t bytes_done_ = 0;
   std::size_t planned_bytes_ = 0;
 };

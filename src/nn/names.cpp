@@ -82,6 +82,30 @@ constexpr std::array kLayer = {
     NameRow{"attn_sinks.weight", "self_attn.sinks", ""},
 };
 
+// Encoders of BERT's kin in Hugging Face files, with all that stands after the text model's prefix; '@' is
+// the number of the layer. Embeddings mark their prefix: kEncoderMark stands at the end of what text_prefix()
+// says.
+constexpr std::string_view kEncoderMark = "embeddings.";
+constexpr std::array kEncoder = {
+    NameRow{"token_embd", "embeddings.word_embeddings", ""},
+    NameRow{"token_types", "embeddings.token_type_embeddings", ""},
+    NameRow{"position_embd", "embeddings.position_embeddings", ""},
+    NameRow{"token_embd_norm", "emb_ln|embeddings.LayerNorm", ""},
+    NameRow{"attn_qkv", "encoder.layers.@.attn.Wqkv", ""},
+    NameRow{"attn_q", "encoder.layer.@.attention.self.query", ""},
+    NameRow{"attn_k", "encoder.layer.@.attention.self.key", ""},
+    NameRow{"attn_v", "encoder.layer.@.attention.self.value", ""},
+    NameRow{"attn_output", "encoder.layers.@.attn.out_proj|encoder.layer.@.attention.output.dense", ""},
+    NameRow{"attn_output_norm", "encoder.layers.@.norm1|encoder.layer.@.attention.output.LayerNorm", ""},
+    NameRow{"ffn_gate_up", "encoder.layer.@.mlp.gated_layers", ""},
+    NameRow{"ffn_gate", "encoder.layers.@.mlp.fc12", ""},
+    NameRow{"ffn_up", "encoder.layers.@.mlp.fc11|encoder.layer.@.intermediate.dense", ""},
+    NameRow{"ffn_down", "encoder.layers.@.mlp.fc2|encoder.layer.@.mlp.wo|encoder.layer.@.output.dense", ""},
+    NameRow{"layer_output_norm",
+            "encoder.layers.@.norm2|encoder.layer.@.mlp.layernorm|encoder.layer.@.output.LayerNorm", ""},
+    NameRow{"cls", "pooler.dense", ""},
+};
+
 // What GGUF writers call some tensors of some families, besides their canonical names.
 constexpr std::array kGgufAliases = {
     std::pair{"ffn_norm", "post_attention_norm"},          // gpt-oss
@@ -124,6 +148,27 @@ std::vector<std::string> spell(std::span<const NameRow> table, Dialect dialect, 
   return spelled;
 }
 
+constexpr std::string_view kBlock = "blk.";
+
+// `marked` ends in kEncoderMark. The head of a pair scorer stands beside the text model.
+std::vector<std::string> encoder_names(std::string_view marked, std::string_view canonical,
+                                       const std::string& tail) {
+  if (canonical == "cls.output") return {"classifier.out_proj" + tail, "classifier" + tail};
+  const std::string prefix(marked.substr(0, marked.size() - kEncoderMark.size()));
+  std::string number, local(canonical);
+  if (canonical.starts_with(kBlock)) {
+    const std::size_t dot = canonical.find('.', kBlock.size());
+    number = canonical.substr(kBlock.size(), dot - kBlock.size());
+    local = canonical.substr(dot + 1);
+  }
+  std::vector<std::string> names = spell(kEncoder, Dialect::kHuggingFace, prefix, local, tail);
+  for (std::string& name : names) {
+    if (const std::size_t mark = name.find('@'); mark != name.npos) name.replace(mark, 1, number);
+  }
+  if (canonical == "cls") names.insert(names.begin(), "classifier.dense" + tail);
+  return names;
+}
+
 std::vector<std::string> gguf_names(const std::string& canonical, const std::string& tail) {
   std::vector<std::string> names = {canonical + tail};
   for (const auto& [local, alias] : kGgufAliases) {
@@ -150,11 +195,12 @@ std::vector<std::string> published_names(Dialect dialect, std::string_view prefi
                                          std::string_view suffix) {
   const std::string tail = suffix.empty() ? std::string() : "." + std::string(suffix);
   if (dialect == Dialect::kGguf) return gguf_names(std::string(canonical), tail);
+  if (dialect == Dialect::kHuggingFace && prefix.ends_with(kEncoderMark))
+    return encoder_names(prefix, canonical, tail);
   if (canonical == "output") {
     const bool native = dialect != Dialect::kHuggingFace && prefix.empty();
     return {native ? "output" + tail : head_prefix(prefix) + "lm_head" + tail};
   }
-  constexpr std::string_view kBlock = "blk.";
   if (!canonical.starts_with(kBlock)) {
     return spell(kGlobal, dialect, std::string(prefix), std::string(canonical), tail);
   }
@@ -186,6 +232,10 @@ std::string text_prefix(const files::Checkpoint& checkpoint) {
   if (checkpoint.find("backbone.embeddings.weight") != nullptr) return "backbone.";
   if (checkpoint.find("transformer.in_out_embed.weight") != nullptr) return std::string(kGrok1Prefix);
   if (checkpoint.find("embed_tokens.weight") != nullptr) return "";
+  for (const std::string_view encoder : {"", "bert.", "roberta."}) {
+    const std::string marked = std::string(encoder) + std::string(kEncoderMark);
+    if (checkpoint.find(marked + "word_embeddings.weight") != nullptr) return marked;
+  }
   const std::string prefix =
       first_of({"model.", "language_model.model.", "model.language_model."}, "embed_tokens.weight");
   return prefix.empty() ? "model." : prefix;

@@ -21,7 +21,8 @@ std::string published_name(const files::Checkpoint& checkpoint, std::string_view
                            std::string_view canonical, std::string_view suffix);
 
 // What files put before the names of the text model: Hugging Face "model.", "language_model.model.",
-// "model.language_model.", "backbone." or nothing; Mistral folders nothing or "model.backbone.".
+// "model.language_model.", "backbone." or nothing, encoders "embeddings." after that; Mistral folders nothing
+// or "model.backbone.".
 std::string text_prefix(const files::Checkpoint& checkpoint);
 
 // 3 of "model.layers.3.mlp.gate.weight" and "blk.3.attn_q.weight"; -1 where a name has no layer.

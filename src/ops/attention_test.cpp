@@ -1,4 +1,5 @@
-// Attention with sinks, chunks, windows and temperatures against double precision.
+// Attention with sinks, chunks, windows, temperatures, distances and in both directions against double
+// precision.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,7 +49,7 @@ std::vector<float> run(const Data& data, const AttentionOptions& options, const 
 double truth(const Data& data, const AttentionOptions& options, std::int64_t token, int head, int d) {
   const int kv_head = head / (kHeads / kKvHeads);
   double total = options.sinks == nullptr ? 0 : std::exp(static_cast<double>(options.sinks[head])), sum = 0;
-  for (std::int64_t key = 0; key <= token; ++key) {
+  for (std::int64_t key = 0; key <= (options.both_ways ? kTokens - 1 : token); ++key) {
     if (options.window > 0 && token - key >= options.window) continue;
     if (options.chunk > 0 && token / options.chunk != key / options.chunk) continue;
     double score = 0;
@@ -59,6 +60,10 @@ double truth(const Data& data, const AttentionOptions& options, std::int64_t tok
     score *= static_cast<double>(options.scale);
     if (!options.row_scale.empty())
       score *= static_cast<double>(options.row_scale[static_cast<std::size_t>(token)]);
+    if (!options.distance_slopes.empty()) {
+      score -= static_cast<double>(options.distance_slopes[static_cast<std::size_t>(head)]) *
+               static_cast<double>(std::abs(token - key));
+    }
     total += std::exp(score);
     sum += std::exp(score) *
            static_cast<double>(data.v[static_cast<std::size_t>((key * kKvHeads + kv_head) * kSize + d)]);
@@ -66,10 +71,11 @@ double truth(const Data& data, const AttentionOptions& options, std::int64_t tok
   return sum / total;
 }
 
-TEST(Attention, WithSinksChunksWindowsAndTemperatures) {
+TEST(Attention, WithSinksChunksWindowsTemperaturesDistancesAndBothWays) {
   const Data data;
   const AttentionOptions plain{.heads = kHeads, .kv_heads = kKvHeads, .head_size = kSize, .scale = 0.25f};
-  std::vector<AttentionOptions> cases(6, plain);
+  constexpr float kSlopes[] = {0.5f, 0.25f, 0.0625f, 0.00390625f};
+  std::vector<AttentionOptions> cases(9, plain);
   cases[1].sinks = data.sinks.data();
   cases[2].chunk = 48;
   cases[3].row_scale = data.scale;
@@ -77,6 +83,8 @@ TEST(Attention, WithSinksChunksWindowsAndTemperatures) {
   cases[4].sinks = data.sinks.data();
   cases[5].chunk = 64;
   cases[5].sinks = data.sinks.data();
+  cases[6].both_ways = cases[7].both_ways = true;
+  cases[7].distance_slopes = cases[8].distance_slopes = kSlopes;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     const std::vector<float> reference = run(data, cases[i], "ref");
     for (std::int64_t token = 0; token < kTokens; ++token) {

@@ -12,6 +12,8 @@
 
 namespace maestrale::ops {
 
+struct LowRankChanges;
+
 // A weight matrix [rows = outputs, columns = inputs] in the device's own layout. Owned by the Ops that packed
 // it.
 struct Weight {
@@ -20,6 +22,7 @@ struct Weight {
   const void* layout = nullptr;  // the device's description of `data`
   const std::byte* data = nullptr;
   std::size_t bytes = 0;
+  const LowRankChanges* changes = nullptr;  // what adapters add to its products (ops/ops.h), or null
 };
 
 // Bytes of the experts' matrices: all that are reserved, and those that products have read so far, each
@@ -45,7 +48,7 @@ struct LazyWeight {
   MatrixSource source;
 };
 
-enum class Activation : std::uint8_t { kSilu, kGeluTanh, kClampedSwiglu };
+enum class Activation : std::uint8_t { kSilu, kGeluTanh, kGelu, kClampedSwiglu };
 
 // The experts of one layer, all of one shape. Expert e: down_e · act(gate_e · x, up_e · x), biases where
 // there are any.

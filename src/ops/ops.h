@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "ops/experts.h"
@@ -37,6 +38,23 @@ struct Projection {
   const float* residual = nullptr;  // same layout as out, may be out itself; or null
 };
 
+// The change that one adapter makes to a matrix: y = W x + scale · B (A x), in f32 and in this order.
+struct LowRankChange {
+  int adapter = 0;
+  float scale = 0;
+  Weight a;  // [rank, columns]
+  Weight b;  // [rows, rank]
+};
+struct LowRankChanges {
+  std::vector<LowRankChange> of;
+};
+// An adapter that a row wants, and how strongly; several add up in the order of the list.
+struct AdapterChoice {
+  int adapter = 0;
+  float scale = 1;
+};
+using AdapterChoices = std::span<const AdapterChoice>;
+
 enum class RopePairing : std::uint8_t { kInterleaved, kHalf };
 
 struct RopeTable {
@@ -58,6 +76,11 @@ struct AttentionOptions {
   const float* sinks = nullptr;  // [heads] scores without a value that take part in the softmax; or null
   std::span<const float> row_scale = {};  // multiplies the scores of a row, before the soft-cap; or empty
   float soft_cap = 0;                     // scores become cap · tanh(score / cap); 0: as they are
+  // Each row sees every key of its sequence up to the sequence's last row in the batch, not to itself only.
+  bool both_ways = false;
+  // [heads], or empty: slope · distance between query and key is taken off their score (ALiBi, arXiv
+  // 2108.12409).
+  std::span<const float> distance_slopes = {};
 };
 
 // Latent attention (MLA): every head's key is the shared row [latent | rotated], its value the row's latent
@@ -143,6 +166,13 @@ class Ops {
   virtual Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) = 0;
   // Reserves the room of a matrix that is packed when it is first used.
   virtual Result<LazyWeight*> pack_later(MatrixSource source) = 0;
+  // Packs [rank, columns] and [rows, rank] as a change of `weight` by `adapter`; products of linear() heed
+  // it.
+  virtual Status add_change(Weight& weight, int adapter, float scale, const TensorView& a,
+                            const TensorView& b) = 0;
+  // What each row of the products that follow wants of adapters; an empty list: nobody wants any. The lists
+  // must live until the next call.
+  virtual void choose_adapters(std::span<const AdapterChoices> rows) = 0;
   // Packs now what still waits: for those who want steady times from the first token on.
   virtual void pack_waiting() = 0;
   virtual ExpertTraffic expert_traffic() const = 0;
@@ -169,7 +199,7 @@ class Ops {
   // Stores keys and values [rows, kv_heads · head_size] of `layer` at the batch's positions.
   virtual void store_kv(const float* keys, const float* values, int layer, const BatchRows& rows,
                         KvCache& cache) = 0;
-  // out, q: [rows, heads · head_size]; causal over everything stored for the row's sequence.
+  // out, q: [rows, heads · head_size]; over everything stored for the row's sequence, as the options say.
   virtual void attention(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
                          const AttentionOptions& options, float* out) = 0;
   virtual void linear_heads(std::int64_t rows, const HeadProducts& products) = 0;
@@ -191,7 +221,7 @@ class Ops {
   // out: [rows, heads · head_size].
   virtual void scan(const Scan& scan, const ScanInputs& inputs, int layer, const BatchRows& rows,
                     KvCache& cache, float* out) = 0;
-  // out = activation(gate) · up, [rows, columns].
+  // out = activation(gate) · up, [rows, columns]; up null: activation(gate).
   virtual void gated(Activation activation, const float* gate, const float* up, std::int64_t rows,
                      std::int64_t columns, float* out) = 0;
   // x = cap · tanh(x / cap), [rows, columns].

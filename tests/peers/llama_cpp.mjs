@@ -5,6 +5,7 @@ import {mkdtempSync, readFileSync, rmSync} from "node:fs";
 import {tmpdir} from "node:os";
 import {join} from "node:path";
 import {getLlama} from "node-llama-cpp";
+import {checkEmbeddings} from "./embeddings.mjs";
 
 const [maestrale, modelPath] = process.argv.slice(2);
 const prompts = ["Once upon a time", "Lily and Tom went to the park. They", "The big red dog was", "One day, a girl named Mia"];
@@ -88,6 +89,7 @@ for (const prompt of prompts) {
   const [greedy, expected] = [ourGreedy(prompt), await theirGreedy(sequence, tokens)];
   judge(`greedy text after "${prompt}"`, sameUntilTie(tokens, greedy, expected) ? "" : `${greedy}, expected ${expected}`);
 }
+await checkEmbeddings(llama, maestrale, judge);
 console.log(`largest difference of a next-token probability: ${worst.toExponential(2)}`);
 console.log(`${counts.passed} passed, ${counts.failed} failed`);
 rmSync(scratch, {recursive: true});

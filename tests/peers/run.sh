@@ -16,5 +16,5 @@ skip() {
 [ -f "$model" ] || skip "no model at $model"
 reason=$(tests/peers/install.sh) || skip "$reason"
 export NODE_LLAMA_CPP_SKIP_DOWNLOAD=true
-cp tests/peers/llama_cpp.mjs build/peers/
+cp tests/peers/llama_cpp.mjs tests/peers/embeddings.mjs build/peers/
 exec timeout 600 node build/peers/llama_cpp.mjs "$build/maestrale" "$model"

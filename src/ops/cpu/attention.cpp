@@ -60,6 +60,13 @@ void store_value(const float* value, KvType type, const KvHeadLayout& layout, in
   }
 }
 
+// Of the sequence whose row this is.
+std::int32_t last_position(const BatchRows& rows, std::int64_t row) {
+  auto last = static_cast<std::size_t>(row);
+  while (last + 1 < rows.sequences.size() && rows.sequences[last + 1] == rows.sequences[last]) ++last;
+  return rows.positions[last];
+}
+
 }  // namespace
 
 void CpuOps::store_kv(const float* keys, const float* values, int layer, const BatchRows& rows,
@@ -93,6 +100,9 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
   tile.rows = work.tokens * group;
   std::int32_t positions[kernels::kMaxTileRows];
   float sinks[kernels::kMaxTileRows];
+  float slopes[kernels::kMaxTileRows];
+  std::int32_t centres[kernels::kMaxTileRows];
+  const std::int32_t newest = options.both_ways ? last_position(rows, work.first_row) : 0;
   float* queries = scratch;
   for (int row = 0; row < tile.rows; ++row) {
     const std::int64_t token = work.first_row + row / group;
@@ -103,7 +113,10 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
     for (std::size_t d = 0; d < size; ++d)
       queries[static_cast<std::size_t>(row) * size + d] = from[d] * scale;
     if (options.sinks != nullptr) sinks[row] = options.sinks[kv_head * group + row % group];
-    positions[row] = rows.positions[static_cast<std::size_t>(token)];
+    if (!options.distance_slopes.empty())
+      slopes[row] = options.distance_slopes[static_cast<std::size_t>(kv_head * group + row % group)];
+    centres[row] = rows.positions[static_cast<std::size_t>(token)];
+    positions[row] = options.both_ways ? newest : centres[row];
   }
   tile.queries = queries;
   tile.positions = positions;
@@ -111,6 +124,8 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
   tile.chunk = options.chunk;
   tile.sinks = options.sinks == nullptr ? nullptr : sinks;
   tile.soft_cap = options.soft_cap;
+  tile.slopes = options.distance_slopes.empty() ? nullptr : slopes;
+  tile.centres = centres;
   tile.pages = cache.pages(rows.sequences[static_cast<std::size_t>(work.first_row)]).data();
   tile.offset = cache.plane_offset(layer, kv_head);
   tile.scores = queries + kernels::kMaxTileRows * size;

@@ -42,9 +42,11 @@ void CpuOps::layer_norm(const float* x, const float* weight, const float* bias, 
 
 void CpuOps::gated(Activation activation, const float* gate, const float* up, std::int64_t rows,
                    std::int64_t columns, float* out) {
-  const auto kernel = activation == Activation::kSilu ? table_.silu_multiply : table_.gelu_multiply;
+  if (up == nullptr && static_cast<std::int64_t>(ones_.size()) < columns)
+    ones_.assign(static_cast<std::size_t>(columns), 1.0f);
   for_rows(rows, [&](std::int64_t row) {
-    kernel(gate + row * columns, up + row * columns, columns, out + row * columns);
+    const float* factor = up == nullptr ? ones_.data() : up + row * columns;
+    gate_row(activation, 0, gate + row * columns, factor, columns, out + row * columns);
   });
 }
 

@@ -34,6 +34,9 @@ class CpuOps final : public Ops {
   Status reserve_weights(std::size_t bytes) override;
   Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) override;
   Result<LazyWeight*> pack_later(MatrixSource source) override;
+  Status add_change(Weight& weight, int adapter, float scale, const TensorView& a,
+                    const TensorView& b) override;
+  void choose_adapters(std::span<const AdapterChoices> rows) override { choices_ = rows; }
   void pack_waiting() override;
   ExpertTraffic expert_traffic() const override { return expert_traffic_; }
   std::size_t scratch_bytes(std::int64_t rows, std::int64_t columns) const override;
@@ -103,6 +106,8 @@ class CpuOps final : public Ops {
   void quantise(const float* x, std::int64_t rows, std::int64_t columns);
   void run_chunk(const float* x, std::int64_t rows, const Projection& projection, std::int64_t first_panel,
                  std::int64_t panel_count, int worker);
+  void product(const float* x, std::int64_t rows, const Projection& projection);
+  void add_changes(const float* x, std::int64_t rows, const Projection& projection);
   void attend(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
               const AttentionOptions& options, const AttentionWork& work, int kv_head, float* scratch,
               float* out) const;
@@ -122,11 +127,15 @@ class CpuOps final : public Ops {
   Arithmetic arithmetic_;
   std::deque<Layout> layouts_;  // stable addresses for Weight::layout
   std::deque<LazyWeight> lazy_;
+  std::deque<LowRankChanges> changes_;
+  std::span<const AdapterChoices> choices_;
+  std::vector<float> inner_;  // [rows, rank] between the two sides of a change
   ExpertTraffic expert_traffic_;
   HugeBuffer weights_;
   std::size_t weights_used_ = 0;
   HugeBuffer scratch_;  // quantised activations, then one part per worker
   std::size_t activation_room_ = 0;
+  std::vector<float> ones_;  // in place of the second factor of gated()
   std::vector<AttentionWork> attention_work_;
   std::vector<LatentWork> latent_work_;
 };

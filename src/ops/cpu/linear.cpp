@@ -225,6 +225,10 @@ void CpuOps::linear(const float* x, std::int64_t rows, std::int64_t columns,
       at = end;
     }
   });
+  if (choices_.empty()) return;
+  for (const Projection& projection : projections) {
+    if (projection.weight->changes != nullptr) add_changes(x, rows, projection);
+  }
 }
 
 }  // namespace maestrale::ops

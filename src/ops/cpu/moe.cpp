@@ -331,6 +331,7 @@ void CpuOps::route(const float* logits, const float* correction, std::int64_t ro
 void CpuOps::gate_row(Activation activation, float clamp, const float* gate, const float* up,
                       std::int64_t columns, float* out) const {
   if (activation == Activation::kSilu) return table_.silu_multiply(gate, up, columns, out);
+  if (activation == Activation::kGelu) return table_.exact_gelu_multiply(gate, up, columns, out);
   if (activation == Activation::kGeluTanh) return table_.gelu_multiply(gate, up, columns, out);
   table_.clamped_swiglu(gate, up, clamp, columns, out);
 }
