@@ -3,46 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <list>
 
-#include "engine/test_support.h"
+#include "engine/low_rank_test_support.h"
+#include "engine/service_test_support.h"
 
 namespace maestrale::engine {
 namespace {
-
-constexpr std::int64_t kRank = 4;
-
-// An adapter over made-up values that it owns.
-struct TinyAdapter {
-  explicit TinyAdapter(std::uint64_t seed, std::int64_t rank = kRank) {
-    adapter.path = "tiny adapter";
-    adapter.alpha = 8;
-    for (int layer = 0; layer < 2; ++layer) {
-      const std::string prefix = "layers." + std::to_string(layer) + ".";
-      add(prefix + "self_attn.q_proj", 256, 256, rank, seed);
-      add(prefix + "self_attn.v_proj", 128, 256, rank, seed + 10);
-      add(prefix + "self_attn.o_proj", 256, 256, rank, seed + 20);
-      add(prefix + "mlp.down_proj", 256, 256, rank, seed + 30);
-    }
-  }
-
-  TensorView side(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
-    auto& values = storage.emplace_back(static_cast<std::size_t>(rows * columns));
-    for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<float>(0.05 * (2 * uniform(seed, storage.size(), i) - 1));
-    const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
-    return {
-        .name = "side", .dtype = DType::kF32, .shape = {rows, columns}, .data = {bytes, values.size() * 4}};
-  }
-
-  void add(const std::string& module, std::int64_t rows, std::int64_t columns, std::int64_t rank,
-           std::uint64_t seed) {
-    adapter.pairs[module] = {.a = side(rank, columns, seed), .b = side(rows, rank, seed + 1)};
-  }
-
-  std::list<std::vector<float>> storage;
-  files::Adapter adapter;
-};
 
 const float* floats(const TensorView& tensor) { return reinterpret_cast<const float*>(tensor.data.data()); }
 
@@ -199,6 +165,39 @@ TEST(Adapters, OfAnotherBaseAreRefused) {
   TinyAdapter gguf(1);
   gguf.adapter.gguf = true;
   EXPECT_NE(refusal(std::move(gguf.adapter)).find("goes with a GGUF model"), std::string::npos);
+}
+
+// The same prompt with and without an adapter, one after the other and with several choices: what the prefix
+// cache and the forks of a prompt share must have been computed with the same adapters.
+TEST(Adapters, OfRequestsKeepTheSharedBeginningsApart) {
+  const auto loaded = [](int sequences) {
+    TinyAdapter adapter(1, kRank, 1);
+    files::Checkpoint checkpoint = tiny_checkpoint({.dtype = DType::kQ8_0, .context = 256, .layers = 1});
+    checkpoint.tokenizer = byte_tokenizer(301);
+    checkpoint.adapters.push_back(std::move(adapter.adapter));
+    const LoadOptions options{.threads = 2, .context = 256, .sequences = sequences};
+    return std::move(Engine::load(std::move(checkpoint), options)).value();
+  };
+  const auto alone = loaded(1);
+  const auto service = std::move(Service::start(loaded(8), {})).value();
+  ServiceRequest request{.generate = request_of(some_tokens(150, 256), 12), .choices = 2};
+  request.generate.ignore_end = true;
+  std::vector<std::vector<text::TokenId>> answers;
+  for (const bool adapted : {false, true, false, true}) {
+    request.generate.adapters.reset();
+    if (adapted) request.generate.adapters = std::vector<ops::AdapterChoice>{{0, 4}};
+    const SeenAnswer seen = read_all(**service->submit(request));
+    ASSERT_EQ(seen.choices.size(), 2u);
+    for (int choice = 0; choice < 2; ++choice) {
+      expect_same(seen.choices[static_cast<std::size_t>(choice)], run_alone(*alone, request.generate, choice),
+                  adapted ? "adapted" : "plain");
+    }
+    answers.push_back(seen.choices[0].tokens);
+    EXPECT_EQ(seen.end->usage.cached_tokens > 0, answers.size() > 2) << answers.size();
+  }
+  EXPECT_NE(answers[0], answers[1]);
+  request.generate.adapters = std::vector<ops::AdapterChoice>{{1, 1}};
+  EXPECT_EQ(service->submit(request).error().kind, ErrorKind::kUsage);
 }
 
 TEST(Adapters, ThatAreNotThereAreRefused) {
