@@ -137,6 +137,8 @@ TEST(Program, WrongUsageIsTwo) {
       {"inspect"},
       {"bench"},
       {"convert", "a", "b", "--format", "zip"},
+      {"convert", "a"},
+      {"convert", "a", "b", "--preset", "qwen3-0.6b"},
   };
   for (const auto& arguments : cases) {
     const Outcome outcome = maestrale(arguments);

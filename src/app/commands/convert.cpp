@@ -46,26 +46,30 @@ Result<files::Container> container_for(const Options& options) {
 }
 
 // With a preset there is no source, and the first name is the destination.
-Result<files::Checkpoint> open_source(Options& options) {
+Status settle_names(Options& options) {
   if (!options.preset.empty() && options.destination.empty()) {
     options.destination = std::exchange(options.source, "preset " + options.preset);
-    return models::preset_checkpoint(options.preset, options.type.empty() ? "q4_0" : options.type);
+    return {};
   }
-  if (!options.preset.empty() || options.destination.empty()) {
-    return Error{.kind = ErrorKind::kUsage,
-                 .what = options.preset.empty() ? "no target" : "two sources",
-                 .where = "convert",
-                 .expected = "SRC DST, or --preset NAME DST"};
-  }
-  return files::open_checkpoint(options.source, {.load_tokenizer = false});
+  if (options.preset.empty() && !options.destination.empty()) return {};
+  return Error{.kind = ErrorKind::kUsage,
+               .what = options.preset.empty() ? "no target" : "two sources",
+               .where = "convert",
+               .expected = "SRC DST, or --preset NAME DST"};
+}
+
+Result<files::Checkpoint> open_source(const Options& options) {
+  if (options.preset.empty()) return files::open_checkpoint(options.source, {.load_tokenizer = false});
+  return models::preset_checkpoint(options.preset, options.type.empty() ? "q4_0" : options.type);
 }
 
 Status convert(Options& options) {
-  const files::Checkpoint source = TRY(open_source(options));
+  TRY(settle_names(options));
   files::ConvertOptions convert;
   convert.container = TRY(container_for(options));
   if (options.preset.empty()) convert.type = options.type;  // a preset has it already
   convert.threads = static_cast<int>(options.common.threads);
+  const files::Checkpoint source = TRY(open_source(options));
   ProgressBar bar("writing", options.common.quiet);
   const auto report = TRY(files::convert_checkpoint(
       source, options.destination, convert, [&bar](const files::ConvertProgress& progress) {
