@@ -20,8 +20,8 @@ double seconds_since(Clock::time_point start) {
 }
 
 // Code, tables, threads and heap of the program itself, and what buffers lose to whole huge pages (measured:
-// 12 to 16 MB beyond the rest of the plan, for models of 60 to 450 MB).
-constexpr std::uint64_t kProgramBytes = 15'000'000;
+// 14 to 19 MB beyond the rest of the plan, mostly 17, for models of 60 to 450 MB).
+constexpr std::uint64_t kProgramBytes = 17'000'000;
 constexpr std::uint64_t kTokenizerBytesPerEntry = 300;
 
 Status check_options(const LoadOptions& options) {
