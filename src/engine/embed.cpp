@@ -105,6 +105,14 @@ Result<EmbedSettings> embed_settings(const files::Checkpoint& checkpoint, const 
   return settings;
 }
 
+void truncate_text(std::vector<text::TokenId>& text, std::int64_t most, const text::Tokenizer& tokenizer) {
+  if (std::ssize(text) <= most || most < 1) return;
+  const text::TokenId last = text.back();
+  text.resize(static_cast<std::size_t>(most));
+  const auto marks = tokenizer.encode("", {.add_special = true});
+  if (!marks.empty() && marks.back() == last) text.back() = last;
+}
+
 Result<Embedder> Embedder::create(Engine& engine, const EmbedOptions& options) {
   if (!engine.info().states) {
     return Error{.kind = ErrorKind::kUnsupported,
@@ -172,39 +180,54 @@ void Embedder::gather(std::span<const std::vector<text::TokenId>> texts, std::si
   }
 }
 
-std::vector<float> Embedder::vector_of(const Reading& reading, std::size_t tokens) const {
-  const auto dimensions = static_cast<std::size_t>(settings_.dimensions);
+Embedder::Pooled Embedder::pooled(Reading reading, std::size_t tokens) const {
   const double count = settings_.pooling == Pooling::kMean ? static_cast<double>(tokens) : 1;
+  for (double& value : reading.sum) value /= count;
+  return std::move(reading.sum);
+}
+
+std::vector<float> Embedder::vector_of(const Pooled& pooled, std::int64_t dimensions) const {
+  const auto kept = std::span(pooled).first(static_cast<std::size_t>(dimensions));
   double squares = 0;
-  for (std::size_t d = 0; d < dimensions; ++d) squares += reading.sum[d] / count * (reading.sum[d] / count);
+  for (const double value : kept) squares += value * value;
   const double length = settings_.normalize && squares > 0 ? std::sqrt(squares) : 1;
-  std::vector<float> out(dimensions);
-  for (std::size_t d = 0; d < dimensions; ++d) out[d] = static_cast<float>(reading.sum[d] / count / length);
+  std::vector<float> out;
+  out.reserve(kept.size());
+  for (const double value : kept) out.push_back(static_cast<float>(value / length));
   return out;
 }
 
 Result<std::vector<std::vector<float>>> Embedder::embed(std::span<const std::vector<text::TokenId>> texts) {
+  std::vector<std::vector<float>> out;
+  for (const Pooled& pooled : TRY(pool(texts))) out.push_back(vector_of(pooled, settings_.dimensions));
+  return out;
+}
+
+Result<std::vector<Embedder::Pooled>> Embedder::pool(std::span<const std::vector<text::TokenId>> texts,
+                                                     const std::function<bool()>& stopped) {
   TRY(check(texts));
   const auto hidden = static_cast<std::size_t>(engine_->info().hidden_size);
-  std::vector<std::vector<float>> out(texts.size());
+  std::vector<Pooled> out(texts.size());
   for (std::size_t next = 0; next < texts.size() || !readings_.empty();) {
     gather(texts, next);
     states_.resize(rows_.wanted.size() * hidden);
     const Status done =
-        engine_->states({rows_.tokens, rows_.positions, rows_.sequences, rows_.wanted}, states_.data());
+        stopped && stopped()
+            ? Status(Error{.kind = ErrorKind::kCancelled, .what = "cancelled"})
+            : engine_->states({rows_.tokens, rows_.positions, rows_.sequences, rows_.wanted}, states_.data());
     for (std::size_t i = 0; i < rows_.wanted.size() && done.ok(); ++i) {
       std::vector<double>& sum = readings_[rows_.owners[i]].sum;
       for (std::size_t d = 0; d < hidden; ++d) sum[d] += static_cast<double>(states_[i * hidden + d]);
     }
     std::vector<Reading> unfinished;
     for (Reading& reading : readings_) {
-      const std::size_t length = texts[reading.text].size();
-      if (done.ok() && reading.done < length) {
+      const std::size_t text = reading.text;
+      if (done.ok() && reading.done < texts[text].size()) {
         unfinished.push_back(std::move(reading));
         continue;
       }
       engine_->close_sequence(reading.sequence);
-      out[reading.text] = vector_of(reading, length);
+      out[text] = pooled(std::move(reading), texts[text].size());
     }
     readings_ = std::move(unfinished);
     TRY(done);

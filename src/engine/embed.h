@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -35,6 +36,10 @@ struct EmbedSettings {
 Result<EmbedSettings> embed_settings(const files::Checkpoint& checkpoint, const models::ModelInfo& info,
                                      const EmbedOptions& options);
 
+// Cuts a text to its first `most` tokens; where the tokenizer ends texts with a mark, the mark stays the
+// last.
+void truncate_text(std::vector<text::TokenId>& text, std::int64_t most, const text::Tokenizer& tokenizer);
+
 // Uses the engine's sequences; one thread at a time.
 class Embedder {
  public:
@@ -43,6 +48,13 @@ class Embedder {
   // Tokens of each text, special tokens included -> [settings().dimensions] each, in order. kResource where a
   // text is longer than the context, or than a batch where a model reads whole texts; `where` says which.
   Result<std::vector<std::vector<float>>> embed(std::span<const std::vector<text::TokenId>> texts);
+  // The same before the vectors are cut and normalised: [hidden_size] each. kCancelled where `stopped`, which
+  // is asked before each batch, says so.
+  using Pooled = std::vector<double>;
+  Result<std::vector<Pooled>> pool(std::span<const std::vector<text::TokenId>> texts,
+                                   const std::function<bool()>& stopped = {});
+  // The first `dimensions` (1 … hidden_size) of a pooled vector, normalised where the settings say so.
+  std::vector<float> vector_of(const Pooled& pooled, std::int64_t dimensions) const;
   // Tokens that one text may have.
   std::int64_t longest() const;
 
@@ -63,7 +75,7 @@ class Embedder {
   bool wants(std::size_t position, std::size_t length) const;
   void add_rows(const std::vector<text::TokenId>& text, std::size_t reading, std::size_t most);
   void gather(std::span<const std::vector<text::TokenId>> texts, std::size_t& next);
-  std::vector<float> vector_of(const Reading& reading, std::size_t tokens) const;
+  Pooled pooled(Reading reading, std::size_t tokens) const;
 
   Engine* engine_;
   EmbedSettings settings_;

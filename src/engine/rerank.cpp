@@ -94,24 +94,40 @@ Result<double> Reranker::by_words(const RerankPair& pair) {
                   static_cast<double>(results_[static_cast<std::size_t>(no_)]));
 }
 
-Result<std::vector<double>> Reranker::score(std::string_view query, std::span<const std::string> documents) {
+RerankPair Reranker::pair_of(std::string_view query, std::string_view document,
+                             std::string_view instruction) const {
+  const text::Tokenizer& tokenizer = *engine_->tokenizer();
+  const bool scorer = engine_->info().labels > 0;
+  const bool types = scorer && tokenizer.family() == "wordpiece";
+  return pair(tokenizer, scorer, types, instruction.empty() ? instruction_ : instruction, query, document);
+}
+
+std::int64_t Reranker::longest() const {
   const models::ModelInfo& info = engine_->info();
-  const bool scorer = info.labels > 0;
   std::int64_t longest = engine_->context();
   if (info.max_context > 0) longest = std::min(longest, info.max_context);
-  if (scorer) longest = std::min(longest, engine_->batch_rows());
+  return info.labels > 0 ? std::min(longest, engine_->batch_rows()) : longest;
+}
+
+Result<double> Reranker::score(const RerankPair& pair) {
+  if (std::ssize(pair.tokens) > longest()) {
+    return Error{.kind = ErrorKind::kResource,
+                 .what = "query and document are too long together",
+                 .expected = "at most " + std::to_string(longest()) + " tokens",
+                 .found = std::to_string(pair.tokens.size())};
+  }
+  return engine_->info().labels > 0 ? by_head(pair) : by_words(pair);
+}
+
+Result<std::vector<double>> Reranker::score(std::string_view query, std::span<const std::string> documents) {
   std::vector<double> scores;
   for (std::size_t i = 0; i < documents.size(); ++i) {
-    const bool types = scorer && engine_->tokenizer()->family() == "wordpiece";
-    const RerankPair both = pair(*engine_->tokenizer(), scorer, types, instruction_, query, documents[i]);
-    if (static_cast<std::int64_t>(both.tokens.size()) > longest) {
-      return Error{.kind = ErrorKind::kResource,
-                   .what = "query and document are too long together",
-                   .where = "document " + std::to_string(i + 1),
-                   .expected = "at most " + std::to_string(longest) + " tokens",
-                   .found = std::to_string(both.tokens.size())};
+    auto score = this->score(pair_of(query, documents[i]));
+    if (!score.ok()) {
+      score.error().where = "document " + std::to_string(i + 1);
+      return std::move(score).error();
     }
-    scores.push_back(TRY(scorer ? by_head(both) : by_words(both)));
+    scores.push_back(*score);
   }
   return scores;
 }

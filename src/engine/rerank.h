@@ -29,7 +29,14 @@ class Reranker {
   // The form of a pair, before there is an engine: `scorer` says that the model has a head for pairs.
   static RerankPair pair(const text::Tokenizer& tokenizer, bool scorer, bool types,
                          std::string_view instruction, std::string_view query, std::string_view document);
-  // One score per document, in order. kResource: a pair is longer than the context.
+  // The same for this model, with another instruction where it is not empty; any thread.
+  RerankPair pair_of(std::string_view query, std::string_view document,
+                     std::string_view instruction = {}) const;
+  // Tokens that a pair may have.
+  std::int64_t longest() const;
+  // kResource: the pair is longer than that.
+  Result<double> score(const RerankPair& pair);
+  // One score per document, in order. kResource: a pair is too long; `where` says which.
   Result<std::vector<double>> score(std::string_view query, std::span<const std::string> documents);
 
  private:

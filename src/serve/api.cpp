@@ -49,6 +49,10 @@ Api::Api(Models models, ApiOptions options)
 }
 
 Api::~Api() {
+  // Encoders first: what they give is rendered by the workers.
+  for (const auto& model : models_.all()) {
+    if (model->encoder) model->drain(0);
+  }
   workers_.reset();
   if (server_ != nullptr) {
     server_->stop(0);
@@ -82,7 +86,7 @@ void Api::drain(double seconds) {
     const std::chrono::duration<double> gone = std::chrono::steady_clock::now() - start;
     return std::max(0.0, seconds - gone.count());
   };
-  for (const auto& model : models_.all()) model->chat->drain(left());
+  for (const auto& model : models_.all()) model->drain(left());
   server_->stop(left() + 1);  // the last events are still to be sent
 }
 
@@ -94,12 +98,13 @@ net::Response Api::render_error(int status, std::string_view message, std::strin
           .body = json::serialize(error_json(dialect_of(request), error))};
 }
 
-// A row: who answers what. Exactly one of the four ways is set.
+// A row: who answers what. Exactly one of the ways is set.
 struct Api::Route {
   std::string_view method, path;
   bool open = false;  // needs no key
   Result<json::value> (Api::*plain)(const Call&) = nullptr;
   Read read = nullptr;
+  ReadEncoding read_encoding = nullptr;
   void (Api::*own)(Call&) = nullptr;
 };
 
@@ -111,6 +116,10 @@ const std::vector<Api::Route>& Api::routes() {
       {.method = "POST", .path = "/v1/messages", .read = read_messages_api},
       {.method = "POST", .path = "/api/chat", .read = read_ollama_chat_api},
       {.method = "POST", .path = "/api/generate", .read = read_ollama_generate_api},
+      {.method = "POST", .path = "/v1/embeddings", .read_encoding = read_embeddings_api},
+      {.method = "POST", .path = "/v1/rerank", .read_encoding = read_rerank_api},
+      {.method = "POST", .path = "/api/embed", .read_encoding = read_ollama_embed_api},
+      {.method = "POST", .path = "/api/embeddings", .read_encoding = read_ollama_embeddings_api},
       {.method = "POST", .path = "/v1/messages/count_tokens", .plain = &Api::count_tokens},
       {.method = "POST", .path = "/tokenize", .plain = &Api::tokenize},
       {.method = "POST", .path = "/detokenize", .plain = &Api::detokenize},
@@ -172,6 +181,7 @@ void Api::dispatch(const Route& route, Call call) {
     shared->object = std::move(body->get_object());
     shared->request.body = {};
     if (route.read != nullptr) return generate(*shared, route.read);
+    if (route.read_encoding != nullptr) return encode(*shared, route.read_encoding);
     answer_plain(*shared, route.plain);
   });
   if (!taken) respond_error(*shared, refusal(503, "too many requests are waiting"));
@@ -186,7 +196,7 @@ void Api::answer_plain(Call& call, Result<json::value> (Api::*make)(const Call&)
 void Api::generate(Call& call, Read read) {
   auto translation = read(call.object, call.request);
   if (!translation.ok()) return respond_error(call, api_error(translation.error()));
-  const auto model = models_.find(translation->model);
+  const auto model = models_.find_chat(translation->model);
   if (!model.ok()) return respond_error(call, api_error(model.error()));
   chat::ChatService& chat = *(*model)->chat;
   translation->common().tenant = call.tenant;
@@ -291,7 +301,7 @@ void Api::write_log(const Call& call, int status, const FinishedRequest* finishe
 void Api::ready(Call& call) {
   bool well = !draining_;
   for (const auto& model : models_.all()) {
-    const engine::ServiceStats stats = model->chat->stats();
+    const engine::ServiceStats stats = model->stats();
     if (stats.running > 0 && stats.since_step_s > options_.stuck_s) well = false;
   }
   respond(call, {.status = well ? 200 : 503,
@@ -301,7 +311,7 @@ void Api::ready(Call& call) {
 
 void Api::metrics(Call& call) {
   std::vector<ModelStats> stats;
-  for (const auto& model : models_.all()) stats.push_back({model->id, model->chat->stats()});
+  for (const auto& model : models_.all()) stats.push_back({model->id, model->stats()});
   respond(call, {.status = 200,
                  .headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
                  .body = metrics_.render(stats, server_->stats())});

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "net/server.h"
+#include "serve/encoding.h"
 #include "serve/guard.h"
 #include "serve/job.h"
 #include "serve/metrics.h"
@@ -53,11 +54,15 @@ class Api {
 
  private:
   using Read = Result<Translation> (*)(const json::object& body, const net::Request& request);
+  using ReadEncoding = Result<Encoding> (*)(const json::object& body, const net::Request& request);
   struct Route;
   static const std::vector<Route>& routes();
 
   void dispatch(const Route& route, Call call);
   void generate(Call& call, Read read);
+  void encode(Call& call, ReadEncoding read);
+  void give_encoded(const Call& call, const Encoding& encoding, const ServedModel& model,
+                    const Result<engine::EncodeAnswer>& answer);
   void start_job(Call call, Translation translation, ServedModel* model,
                  std::unique_ptr<chat::Answer> answer);
   void respond(const Call& call, net::Response response);

@@ -19,4 +19,22 @@ Result<ServedModel*> Models::find(std::string_view name) const {
                .expected = known};
 }
 
+Result<ServedModel*> Models::find_chat(std::string_view name) const {
+  ServedModel* model = TRY(find(name));
+  if (model->chat) return model;
+  return Error{
+      .kind = ErrorKind::kUnsupported,
+      .what = fmt::format("'{}' does not generate text: it is for embeddings or reranking", model->id),
+      .where = "model"};
+}
+
+Result<ServedModel*> Models::find_encoder(std::string_view name) const {
+  ServedModel* model = TRY(find(name));
+  if (model->encoder) return model;
+  return Error{.kind = ErrorKind::kUnsupported,
+               .what = fmt::format("'{}' is served for generating text", model->id),
+               .where = "model",
+               .hint = "the server embeds and ranks with models that it was given with --embed"};
+}
+
 }  // namespace maestrale::serve

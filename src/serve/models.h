@@ -8,16 +8,24 @@
 #include <vector>
 
 #include "base/result.h"
+#include "chat/encoder.h"
 #include "chat/service.h"
 
 namespace maestrale::serve {
 
+// Exactly one of `chat` (it generates) and `encoder` (it embeds or ranks) is set.
 struct ServedModel {
   std::string id;
-  std::unique_ptr<chat::ChatService> chat;
+  std::unique_ptr<chat::ChatService> chat = nullptr;
+  std::unique_ptr<chat::Encoder> encoder = nullptr;
   std::int64_t created_s = 0;
   std::uint64_t file_bytes = 0;
   double load_s = 0;
+
+  const engine::Engine& engine() const { return chat ? chat->engine() : encoder->engine(); }
+  const text::Tokenizer& tokenizer() const { return *engine().tokenizer(); }
+  engine::ServiceStats stats() const { return chat ? chat->stats() : encoder->stats(); }
+  void drain(double seconds) const { chat ? chat->drain(seconds) : encoder->drain(seconds); }
 };
 
 class Models {
@@ -25,6 +33,9 @@ class Models {
   void add(ServedModel model) { models_.push_back(std::make_unique<ServedModel>(std::move(model))); }
   // "name" or "name:latest"; kNotFound with the names that there are.
   Result<ServedModel*> find(std::string_view name) const;
+  // The same for a model that generates, or that encodes; kUnsupported where it does the other.
+  Result<ServedModel*> find_chat(std::string_view name) const;
+  Result<ServedModel*> find_encoder(std::string_view name) const;
   const std::vector<std::unique_ptr<ServedModel>>& all() const { return models_; }
 
  private:

@@ -7,9 +7,11 @@
 #include "base/utf8.h"
 #include "serve/api.h"
 #include "serve/dialects/anthropic.h"
+#include "serve/dialects/embeddings.h"
 #include "serve/dialects/mistral.h"
 #include "serve/dialects/ollama.h"
 #include "serve/dialects/openai.h"
+#include "serve/dialects/rerank.h"
 
 namespace maestrale::serve {
 
@@ -31,8 +33,22 @@ Result<Translation> read_ollama_chat_api(const json::object& body, const net::Re
 Result<Translation> read_ollama_generate_api(const json::object& body, const net::Request&) {
   return read_ollama_generate(body);
 }
+Result<Encoding> read_embeddings_api(const json::object& body, const net::Request& request) {
+  return read_openai_embeddings(body, dialect_of(request) == DialectName::kMistral);
+}
+Result<Encoding> read_rerank_api(const json::object& body, const net::Request&) { return read_rerank(body); }
+Result<Encoding> read_ollama_embed_api(const json::object& body, const net::Request&) {
+  return read_ollama_embed(body);
+}
+Result<Encoding> read_ollama_embeddings_api(const json::object& body, const net::Request&) {
+  return read_ollama_embeddings(body);
+}
 
 namespace {
+
+// What the model can be asked for.
+bool can_chat(const ServedModel& model) { return model.chat && model.chat->can_chat(); }
+bool can_call(const ServedModel& model) { return model.chat && model.chat->can_call(); }
 
 json::object model_json(const ServedModel& model, DialectName dialect) {
   if (dialect == DialectName::kAnthropic) {
@@ -43,12 +59,12 @@ json::object model_json(const ServedModel& model, DialectName dialect) {
   }
   json::object out{
       {"id", model.id}, {"object", "model"}, {"created", model.created_s}, {"owned_by", "maestrale"}};
-  const engine::Engine& engine = model.chat->engine();
+  const engine::Engine& engine = model.engine();
   if (dialect == DialectName::kMistral) {
     out["type"] = "base";
     out["max_context_length"] = engine.context();
-    out["capabilities"] = json::object{{"completion_chat", model.chat->can_chat()},
-                                       {"function_calling", model.chat->can_call()},
+    out["capabilities"] = json::object{{"completion_chat", can_chat(model)},
+                                       {"function_calling", can_call(model)},
                                        {"completion_fim", false},
                                        {"fine_tuning", false},
                                        {"vision", false}};
@@ -65,11 +81,11 @@ std::string human_parameters(std::int64_t count) {
 }
 
 json::object details_json(const ServedModel& model) {
-  const auto& info = model.chat->engine().info();
+  const auto& info = model.engine().info();
   json::array families;
   families.push_back(json::value(info.architecture));
   return {{"parent_model", ""},
-          {"format", files::dialect_name(model.chat->engine().checkpoint().dialect)},
+          {"format", files::dialect_name(model.engine().checkpoint().dialect)},
           {"family", info.architecture},
           {"families", std::move(families)},
           {"parameter_size", human_parameters(info.parameters_total)},
@@ -129,18 +145,18 @@ Result<json::value> Api::model(const Call& call) {
 
 Result<json::value> Api::count_tokens(const Call& call) {
   const Translation translation = TRY(read_anthropic(call.object, true));
-  const ServedModel* model = TRY(models_.find(translation.model));
+  const ServedModel* model = TRY(models_.find_chat(translation.model));
   const text::Prompt prompt = TRY(model->chat->prompt_of(std::get<chat::ChatRequest>(translation.request)));
   return json::value(json::object{{"input_tokens", prompt.tokens.size()}});
 }
 
 Result<json::value> Api::tokenize(const Call& call) {
   const TextFields fields = TRY(read_text_fields(models_, call.object));
-  const auto tokens = fields.model->chat->tokenizer().encode(
+  const auto tokens = fields.model->tokenizer().encode(
       fields.text, {.add_special = fields.add_special, .parse_special = fields.parse_special});
   return json::value(json::object{{"tokens", json::array(tokens.begin(), tokens.end())},
                                   {"count", tokens.size()},
-                                  {"max_model_len", fields.model->chat->engine().context()}});
+                                  {"max_model_len", fields.model->engine().context()}});
 }
 
 Result<json::value> Api::detokenize(const Call& call) {
@@ -149,7 +165,7 @@ Result<json::value> Api::detokenize(const Call& call) {
   const json::array* list = TRY(fields.array("tokens"));
   if (list == nullptr) return fields.missing("tokens");
   TRY(fields.done());
-  const text::Tokenizer& tokenizer = model->chat->tokenizer();
+  const text::Tokenizer& tokenizer = model->tokenizer();
   std::vector<text::TokenId> tokens;
   for (std::size_t i = 0; i < list->size(); ++i) {
     const json::value& token = (*list)[i];
@@ -175,7 +191,7 @@ Result<json::value> Api::running(const Call&) {
     entry.erase("modified_at");
     entry["expires_at"] = "2318-01-01T00:00:00Z";  // a model stays as long as the server runs
     entry["size_vram"] = 0;
-    entry["context_length"] = model->chat->engine().context();
+    entry["context_length"] = model->engine().context();
     list.push_back(std::move(entry));
   }
   return json::value(json::object{{"models", std::move(list)}});
@@ -192,11 +208,11 @@ Result<json::value> Api::show(const Call& call) {
   TRY(fields.refuse("options", "models are served as they are"));
   TRY(fields.done());
   const ServedModel* model = TRY(models_.find(wanted));
-  const engine::Engine& engine = model->chat->engine();
+  const engine::Engine& engine = model->engine();
   json::array capabilities;
-  capabilities.push_back("completion");
-  if (model->chat->can_call()) capabilities.push_back("tools");
-  if (model->chat->can_think()) capabilities.push_back("thinking");
+  capabilities.push_back(model->chat ? "completion" : "embedding");
+  if (can_call(*model)) capabilities.push_back("tools");
+  if (model->chat && model->chat->can_think()) capabilities.push_back("thinking");
   const auto& info = engine.info();
   const json::object model_info{{"general.architecture", info.architecture},
                                 {"general.parameter_count", info.parameters_total},

@@ -58,7 +58,7 @@ export function anthropicCases({address, model, metric, eventually}) {
     },
     "anthropic: models": async () => {
       const page = await client.models.list();
-      assert.deepEqual(page.data.map((entry) => entry.id), [model]);
+      assert.equal(page.data[0].id, model);
     },
     "anthropic: errors": async () => {
       const refused = (more, status, type) => assert.rejects(ask(more), (error) => {

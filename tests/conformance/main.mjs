@@ -1,15 +1,19 @@
-// node main.mjs MAESTRALE MODEL TEMPLATE: starts the server and runs every client's cases against it. Prints one line
-// for each failing case and `N passed, N failed`.
+// node main.mjs MAESTRALE MODEL TEMPLATE FOLDER: starts the server and runs every client's cases against it. FOLDER has
+// the encoders of encoder.py. Prints one line for each failing case and `N passed, N failed`.
 import {spawn} from "node:child_process";
 import {createInterface} from "node:readline";
 import {anthropicCases} from "./anthropic.mjs";
+import {embeddingCases} from "./embeddings.mjs";
 import {mistralCases} from "./mistral.mjs";
 import {ollamaCases} from "./ollama.mjs";
 import {openaiCases} from "./openai.mjs";
 
-const [maestrale, model, template] = process.argv.slice(2);
+const [maestrale, model, template, folder] = process.argv.slice(2);
+const encoder = folder + "/encoder.gguf";
 
-const server = spawn(maestrale, ["serve", model, "--name", "stories", "--template", template, "--port", "0", "--threads", "1",
+const models = [model, "--embed", encoder, "--embed", folder + "/scorer.gguf", "--embed", model];
+const names = ["stories", "encoder", "scorer", "decoder"].flatMap((name) => ["--name", name]);
+const server = spawn(maestrale, ["serve", ...models, ...names, "--template", template, "--port", "0", "--threads", "1",
                                  "--sequences", "4", "--context", "512", "--quiet"], {stdio: ["ignore", "ignore", "pipe"]});
 const address = await new Promise((resolve, reject) => {
   const seen = [];
@@ -36,8 +40,8 @@ async function eventually(check, what) {
 }
 
 let passed = 0, failed = 0;
-const world = {address, model: "stories", metric, eventually};
-for (const cases of [openaiCases, anthropicCases, ollamaCases, mistralCases]) {
+const world = {address, maestrale, encoder, model: "stories", metric, eventually};
+for (const cases of [openaiCases, anthropicCases, ollamaCases, mistralCases, embeddingCases]) {
   for (const [name, run] of Object.entries(cases(world))) {
     try {
       await run();

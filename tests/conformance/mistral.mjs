@@ -33,7 +33,7 @@ export function mistralCases({address, model}) {
     },
     "mistral: models": async () => {
       const list = await client.models.list();
-      assert.deepEqual(list.data.map((entry) => entry.id), [model]);
+      assert.equal(list.data[0].id, model);
     },
     "mistral: fim is refused by a model that cannot": async () => {
       await assert.rejects(client.fim.complete({model, prompt: "a", suffix: "b", maxTokens: 4}), /suffix|filling/);

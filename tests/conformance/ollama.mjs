@@ -46,8 +46,8 @@ export function ollamaCases({address, model, metric, eventually}) {
       assert.equal(typeof JSON.parse(answer.message.content).good, "boolean");
     },
     "ollama: list, ps, show, version": async () => {
-      assert.deepEqual((await client.list()).models.map((entry) => entry.name), [model]);
-      assert.deepEqual((await client.ps()).models.map((entry) => entry.name), [model]);
+      assert.equal((await client.list()).models[0].name, model);
+      assert.equal((await client.ps()).models[0].name, model);
       const shown = await client.show({model});
       assert.equal(shown.details.family, "llama");
       assert.ok(shown.capabilities.includes("completion"));

@@ -20,7 +20,7 @@ export function openaiCases({address, model, metric, eventually}) {
   return {
     "openai: models": async () => {
       const list = await client.models.list();
-      assert.deepEqual(list.data.map((entry) => entry.id), [model]);
+      assert.equal(list.data[0].id, model);
       assert.equal((await client.models.retrieve(model)).object, "model");
     },
     "openai: chat": async () => {

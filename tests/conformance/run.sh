@@ -27,4 +27,5 @@ if ! cmp -s tests/conformance/package.json "$clients/package.json" || [ ! -d "$c
   }
 fi
 cp tests/conformance/*.mjs "$clients/"
-exec timeout 600 node "$clients/main.mjs" "$build/maestrale" "$model" tests/conformance/chatml.jinja
+python3 tests/conformance/encoder.py "$clients"
+exec timeout 600 node "$clients/main.mjs" "$build/maestrale" "$model" tests/conformance/chatml.jinja "$clients"

@@ -18,6 +18,9 @@ BASES = {
     "/api/chat": {"model": "tiny", "messages": MESSAGES, "stream": False, "options": {"num_predict": 4}},
     "/api/generate": {"model": "tiny", "prompt": "hi", "stream": False, "options": {"num_predict": 4}},
     "/v1/fim/completions": {"model": "tiny", "prompt": "hi", "max_tokens": 4},
+    "/v1/embeddings": {"model": "embed", "input": "hi"},
+    "/api/embed": {"model": "embed"},
+    "/v1/rerank": {"model": "embed", "query": "hi", "documents": ["hi"]},
     "/tokenize": {"model": "tiny", "prompt": "hi"},
     "/detokenize": {"model": "tiny", "tokens": [5]},
 }
@@ -37,6 +40,9 @@ FIELDS = {
     "/api/chat": {"model": TEXT, "messages": LIST, "stream": BOOLEAN, "options": OBJECT, "tools": LIST},
     "/api/generate": {"model": TEXT, "prompt": TEXT, "stream": BOOLEAN, "options": OBJECT, "system": TEXT, "raw": BOOLEAN},
     "/v1/fim/completions": {"model": TEXT, "prompt": TEXT, "suffix": TEXT, "max_tokens": INTEGER},
+    "/v1/embeddings": {"model": TEXT, "dimensions": INTEGER, "encoding_format": TEXT, "user": TEXT},
+    "/api/embed": {"model": TEXT, "dimensions": INTEGER, "truncate": BOOLEAN, "options": OBJECT},
+    "/v1/rerank": {"model": TEXT, "query": TEXT, "documents": LIST, "top_n": INTEGER, "return_documents": BOOLEAN},
     "/tokenize": {"model": TEXT, "prompt": TEXT},
     "/detokenize": {"model": TEXT, "tokens": LIST},
 }
@@ -90,6 +96,8 @@ def broken(body, random_source):
 
 
 class BadInput(ServerTest):
+    options = ("--embed", "{model}", "--name", "tiny", "--name", "embed")
+
     def canary(self):
         answers = []
         for path in ("/v1/chat/completions", "/v1/messages", "/api/chat"):

@@ -14,13 +14,15 @@ TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 
 
 class Server:
+    """`{model}` in an option stands for the path of the tiny model."""
+
     def __init__(self, folder, *options):
         model, template = folder / "tiny.gguf", folder / "template.jinja"
         model.write_bytes(gguf())
         template.write_text(TEMPLATE)
         self.process = subprocess.Popen(
             [PROGRAM, "serve", str(model), "--template", str(template), "--port", "0", "--threads", "1", "--sequences", "4",
-             "--quiet", *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+             "--quiet", *(option.replace("{model}", str(model)) for option in options)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         line = self.process.stderr.readline()
         found = re.search(r"on http://([\d.]+):(\d+)", line)
         if not found:

@@ -37,17 +37,6 @@ Result<engine::LoadOptions> options_for(const Options& options, const Texts& tex
   return load;
 }
 
-// Cuts texts to `most` tokens; the last one, an end mark where the tokenizer adds one, stays the last.
-void truncate(Texts& texts, std::size_t most, const text::Tokenizer& tokenizer) {
-  const auto marks = tokenizer.encode("", {.add_special = true});
-  for (auto& text : texts) {
-    if (text.size() <= most) continue;
-    const text::TokenId last = text.back();
-    text.resize(most);
-    if (!marks.empty() && marks.back() == last) text.back() = last;
-  }
-}
-
 Status print(const Options& options, const engine::EmbedSettings& settings, const Texts& texts,
              const std::vector<std::vector<float>>& vectors) {
   if (options.common.json) {
@@ -76,7 +65,9 @@ Status run(const Options& options) {
   engine::LoadOptions load = TRY(options_for(options, texts));
   const auto engine = TRY(load_engine(std::move(checkpoint), options.common, std::move(load)));
   engine::Embedder embedder = TRY(engine::Embedder::create(*engine, options.embed));
-  if (options.truncate) truncate(texts, static_cast<std::size_t>(embedder.longest()), *engine->tokenizer());
+  if (options.truncate) {
+    for (auto& text : texts) engine::truncate_text(text, embedder.longest(), *engine->tokenizer());
+  }
   return print(options, embedder.settings(), texts, TRY(embedder.embed(texts)));
 }
 

@@ -3,31 +3,29 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <ctime>
-#include <filesystem>
 #include <memory>
 
 #include "app/commands/commands.h"
 #include "app/parse.h"
 #include "app/render.h"
-#include "app/session.h"
+#include "app/served_model.h"
 #include "base/file.h"
 #include "serve/api.h"
 
 namespace maestrale::app {
 namespace {
 
-constexpr std::uint64_t kMaxTemplateBytes = 1u << 24;
 constexpr std::uint64_t kMaxKeyBytes = 1u << 20;
 
 struct Options {
-  std::vector<std::string> models;
+  std::vector<std::string> models, embed;
   std::vector<std::string> names, keys, hosts, origins;
-  std::string address = "127.0.0.1", keys_file, template_file;
-  std::int64_t port = 8080, queue = 256, running = 16, chunk = 512, connections = 8192, kv_tokens = 0;
+  std::string address = "127.0.0.1", keys_file;
+  std::int64_t port = 8080, connections = 8192;
+  ServedModelOptions each;
   std::uint64_t body = 32 << 20;
   std::optional<double> drain_s;
-  bool open_to_all = false, log_requests = false, no_prefix_cache = false;
+  bool open_to_all = false, log_requests = false;
   CommonOptions common;
 };
 
@@ -74,42 +72,22 @@ Result<serve::GuardOptions> guard_options(const Options& options) {
                .hint = "give --api-key or --keys, or --no-keys to let anyone in"};
 }
 
-std::string name_of(const Options& options, std::size_t index) {
-  if (index < options.names.size()) return options.names[index];
-  const std::filesystem::path path = std::filesystem::path(options.models[index]).lexically_normal();
-  const std::filesystem::path last = path.has_filename() ? path.filename() : path.parent_path().filename();
-  return last.extension() == ".gguf" || last.extension() == ".bin" ? last.stem().string() : last.string();
-}
-
-Result<serve::ServedModel> load(const Options& options, std::size_t index) {
-  engine::LoadOptions load = TRY(load_options(options.common, ops::KvType::kF16));
-  load.sequences = static_cast<int>(options.running);
-  load.batch_rows = std::max<std::int64_t>(options.chunk, options.running);
-  load.pack_experts = true;
-  load.kv_tokens = options.kv_tokens;
-  load.fit_kv = true;
-  files::Checkpoint checkpoint = TRY(files::open_checkpoint(options.models[index]));
-  const std::uint64_t bytes = checkpoint.file_bytes();
-  auto engine = TRY(load_engine(std::move(checkpoint), options.common, std::move(load)));
-  engine::ServiceOptions service{.queue = options.queue,
-                                 .running = options.running,
-                                 .chunk = options.chunk,
-                                 .prefix_cache = !options.no_prefix_cache};
-  service.stream_events = 1024;
-  serve::ServedModel model{.id = name_of(options, index),
-                           .chat = nullptr,
-                           .created_s = std::time(nullptr),
-                           .file_bytes = bytes,
-                           .load_s = engine->load_seconds()};
-  chat::ChatServiceOptions chat;
-  if (!options.template_file.empty()) {
-    chat.template_source = TRY(read_file(options.template_file, kMaxTemplateBytes));
-    chat.template_name = options.template_file;
+// The models in the order of --name: those that generate first.
+Result<serve::Models> load_models(const Options& options) {
+  serve::Models models;
+  std::vector<std::string> paths = options.models;
+  paths.insert(paths.end(), options.embed.begin(), options.embed.end());
+  if (paths.empty())
+    return Error{
+        .kind = ErrorKind::kUsage, .what = "no model to serve", .where = "serve", .expected = "MODEL"};
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    ServedModelOptions model = options.each;
+    model.path = paths[i];
+    if (i < options.names.size()) model.name = options.names[i];
+    model.embed = i >= options.models.size();
+    models.add(TRY(load_served_model(model, options.common)));
   }
-  model.chat = TRY(chat::ChatService::create(TRY(engine::Service::start(std::move(engine), service)), chat));
-  if (!model.chat->can_chat() && !options.common.quiet)
-    write_note(fmt::format("{} has no chat template: it only continues text (see --template)", model.id));
-  return model;
+  return models;
 }
 
 Status run(const Options& options) {
@@ -119,8 +97,7 @@ Status run(const Options& options) {
   net::ServerOptions listen{.address = options.address, .port = static_cast<int>(options.port)};
   listen.connections = options.connections;
   listen.body_bytes = options.body;
-  serve::Models models;
-  for (std::size_t i = 0; i < options.models.size(); ++i) models.add(TRY(load(options, i)));
+  serve::Models models = TRY(load_models(options));
   std::string names;
   for (const auto& model : models.all()) names += (names.empty() ? "" : ", ") + model->id;
   serve::Api api(std::move(models), std::move(api_options));
@@ -181,26 +158,31 @@ Command add_serve(CLI::App& root) {
   auto options = std::make_shared<Options>();
   CLI::App* app =
       root.add_subcommand("serve", "answer over HTTP, in the APIs of OpenAI, Anthropic, Ollama and Mistral");
-  app->add_option("MODEL", options->models, "model files or folders")->required();
+  app->add_option("MODEL", options->models, "model files or folders");
+  add_texts(*app, "--embed", options->embed,
+            "a model to serve for embeddings and reranking instead; may be repeated (encoders need not be "
+            "named so)");
   add_texts(*app, "--name", options->names,
             "what clients call the models, in their order (default: the files' names)");
-  add_text(*app, "--template", options->template_file,
+  add_text(*app, "--template", options->each.template_file,
            "Jinja chat template to use instead of the models' own");
-  add_integer(*app, "--sequences", options->running, 1, 512,
+  add_integer(*app, "--sequences", options->each.running, 1, 512,
               "answers that are worked on together (default: 16)");
-  add_integer(*app, "--queue", options->queue, 1, 1 << 20,
+  add_integer(*app, "--queue", options->each.queue, 1, 1 << 20,
               "requests that may wait for a model; more get 429 (default: 256)");
-  add_integer(*app, "--chunk", options->chunk, 1, 1 << 16,
+  add_integer(*app, "--chunk", options->each.chunk, 1, 1 << 16,
               "prompt tokens of one step at most (default: 512)");
-  add_integer(*app, "--kv-tokens", options->kv_tokens, 1, std::int64_t{1} << 40,
+  add_integer(*app, "--kv-tokens", options->each.kv_tokens, 1, std::int64_t{1} << 40,
               "tokens that the attention cache holds for all answers together (default: what fits)");
-  app->add_flag("--no-prefix-cache", options->no_prefix_cache, "compute every prompt from its beginning");
+  app->add_flag("--no-prefix-cache", options->each.no_prefix_cache,
+                "compute every prompt from its beginning");
   add_network_options(*app, *options);
   add_common_options(*app, options->common);
   app->footer(
       "Examples:\n"
       "  maestrale serve model.gguf\n"
       "  maestrale serve model.gguf --host 0.0.0.0 --keys keys.txt\n"
+      "  maestrale serve model.gguf --embed ./bge-small-en-v1.5\n"
       "What clients may ask is described in docs/serve.md.");
   return {app, [options] { return run(*options); }};
 }

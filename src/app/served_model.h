@@ -1,0 +1,27 @@
+// Loading a model for `maestrale serve`: one that generates, or one that embeds and ranks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "app/options.h"
+#include "base/result.h"
+#include "serve/models.h"
+
+namespace maestrale::app {
+
+struct ServedModelOptions {
+  std::string path;
+  std::string name;            // empty: the file's
+  bool embed = false;          // serve it for embeddings and reranking; encoders always are
+  std::string template_file;   // instead of the model's own chat template; empty: its own
+  std::int64_t queue = 256;    // requests that may wait
+  std::int64_t running = 16;   // answers that are worked on together
+  std::int64_t chunk = 512;    // prompt tokens of one step
+  std::int64_t kv_tokens = 0;  // 0: what fits
+  bool no_prefix_cache = false;
+};
+
+Result<serve::ServedModel> load_served_model(const ServedModelOptions& options, const CommonOptions& common);
+
+}  // namespace maestrale::app
