@@ -82,7 +82,7 @@ TEST(Ledger, ALockedStoreLosesNothing) {
   other.run("BEGIN EXCLUSIVE");
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 100; ++i) ledger->add(record(i));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(100)) << "nobody waits for the disk";
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(1000)) << "nobody waits for the disk";
   EXPECT_FALSE(ledger->flush(milliseconds(600)));
   EXPECT_GE(ledger->stats().failures, 1u);
   EXPECT_EQ(ledger->stats().waiting, 100u);
