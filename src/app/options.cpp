@@ -112,17 +112,21 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
   app.add_flag("-q,--quiet", options.quiet, "no progress, no notes; results and errors only")->group(group);
 }
 
+Result<CommonOptions::AdapterFile> parse_adapter(const std::string& text) {
+  CommonOptions::AdapterFile file{.path = text};
+  if (const std::size_t at = text.rfind('='); at != text.npos && at > 0) {
+    constexpr double kMost = 1000;
+    file.scale = static_cast<float>(TRY(parse_number(text.substr(at + 1), -kMost, kMost, "--adapter")));
+    file.path = text.substr(0, at);
+  }
+  return file;
+}
+
 void add_adapter_option(CLI::App& app, CommonOptions& options) {
   add_parsed(
       app, "--adapter", "PATH[=SCALE]",
       [&options](const std::string& text) -> Status {
-        CommonOptions::AdapterFile file{.path = text};
-        if (const std::size_t at = text.rfind('='); at != text.npos && at > 0) {
-          constexpr double kMost = 1000;
-          file.scale = static_cast<float>(TRY(parse_number(text.substr(at + 1), -kMost, kMost, "--adapter")));
-          file.path = text.substr(0, at);
-        }
-        options.adapters.push_back(std::move(file));
+        options.adapters.push_back(TRY(parse_adapter(text)));
         return {};
       },
       "LoRA adapter beside the model: a PEFT folder or a GGUF adapter, and how strongly; may be repeated")

@@ -41,6 +41,8 @@ struct CommonOptions {
 // Declares --threads --context --seed --json --quiet --memory --kv-type --isa.
 void add_common_options(CLI::App& app, CommonOptions& options);
 
+// "PATH" or "PATH=SCALE".
+Result<CommonOptions::AdapterFile> parse_adapter(const std::string& text);
 // Declares --adapter, for commands that run a model.
 void add_adapter_option(CLI::App& app, CommonOptions& options);
 

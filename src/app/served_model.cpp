@@ -21,13 +21,6 @@ constexpr std::int64_t kEncoderRows = 512;  // of a batch at least
 constexpr std::int64_t kMaxEncoderRows = 4096;
 constexpr int kTextsTogether = 16;
 
-std::string name_of(const ServedModelOptions& options) {
-  if (!options.name.empty()) return options.name;
-  const std::filesystem::path path = std::filesystem::path(options.path).lexically_normal();
-  const std::filesystem::path last = path.has_filename() ? path.filename() : path.parent_path().filename();
-  return last.extension() == ".gguf" || last.extension() == ".bin" ? last.stem().string() : last.string();
-}
-
 // Encoders predict no tokens: they can only be served for their vectors and scores.
 Result<bool> is_encoder(const files::Checkpoint& checkpoint, const engine::LoadOptions& load) {
   const auto ops = TRY(ops::make_cpu_ops(load.isa, 1));
@@ -61,14 +54,64 @@ Result<std::unique_ptr<chat::ChatService>> start_chat(std::unique_ptr<engine::En
   return chat::ChatService::create(TRY(engine::Service::start(std::move(engine), service)), chat);
 }
 
+// The adapters as models of their own.
+std::vector<serve::ServedModel> with_adapters(serve::ServedModel model, const ServedModelOptions& options) {
+  std::vector<serve::ServedModel> models;
+  models.push_back(std::move(model));
+  for (const ServedAdapter& adapter : options.adapters) {
+    const serve::ServedModel& base = models.front();
+    const int index = static_cast<int>(models.size()) - 1;
+    models.push_back({.id = adapter.name,
+                      .chat = base.chat,
+                      .created_s = base.created_s,
+                      .file_bytes = base.file_bytes,
+                      .load_s = base.load_s,
+                      .base = base.id,
+                      .adapter = chat::AdapterWish{index, adapter.file.scale}});
+  }
+  return models;
+}
+
 }  // namespace
 
-Result<serve::ServedModel> load_served_model(const ServedModelOptions& options, const CommonOptions& common) {
+Result<ServedAdapter> parse_served_adapter(const std::string& text) {
+  const std::size_t end = text.find('=');
+  const std::size_t at = std::min(text.find('@'), end);
+  if (end == std::string::npos || at == 0 || end + 1 == text.size()) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "not understood",
+                 .where = "--adapter",
+                 .expected = "NAME=PATH, NAME=PATH=SCALE or NAME@MODEL=PATH",
+                 .found = "'" + text + "'"};
+  }
+  ServedAdapter adapter{.name = text.substr(0, at), .model = {}, .file = {}};
+  if (at < end) adapter.model = text.substr(at + 1, end - at - 1);
+  adapter.file = TRY(parse_adapter(text.substr(end + 1)));
+  return adapter;
+}
+
+std::string served_name(const ServedModelOptions& options) {
+  if (!options.name.empty()) return options.name;
+  const std::filesystem::path path = std::filesystem::path(options.path).lexically_normal();
+  const std::filesystem::path last = path.has_filename() ? path.filename() : path.parent_path().filename();
+  return last.extension() == ".gguf" || last.extension() == ".bin" ? last.stem().string() : last.string();
+}
+
+Result<std::vector<serve::ServedModel>> load_served_model(const ServedModelOptions& options,
+                                                          const CommonOptions& common) {
   files::Checkpoint checkpoint = TRY(files::open_checkpoint(options.path));
   engine::LoadOptions load = TRY(load_options(common, ops::KvType::kF16));
   serve::ServedModel model{
-      .id = name_of(options), .created_s = std::time(nullptr), .file_bytes = checkpoint.file_bytes()};
+      .id = served_name(options), .created_s = std::time(nullptr), .file_bytes = checkpoint.file_bytes()};
   const bool encodes = options.embed || TRY(is_encoder(checkpoint, load));
+  if (encodes && !options.adapters.empty()) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "adapters go beside models that generate",
+                 .where = "--adapter " + options.adapters.front().name,
+                 .found = "'" + model.id + "', which embeds"};
+  }
+  for (const ServedAdapter& adapter : options.adapters)
+    checkpoint.adapters.push_back(TRY(files::open_adapter(adapter.file.path)));
   if (encodes) {
     load = TRY(encoder_options(checkpoint, common));
   } else {
@@ -83,12 +126,12 @@ Result<serve::ServedModel> load_served_model(const ServedModelOptions& options, 
   if (encodes) {
     auto service = TRY(engine::EncodeService::start(std::move(engine), options.queue));
     model.encoder = TRY(chat::Encoder::create(std::move(service)));
-    return model;
+    return with_adapters(std::move(model), options);
   }
   model.chat = TRY(start_chat(std::move(engine), options));
   if (!model.chat->can_chat() && !common.quiet)
     write_note(fmt::format("{} has no chat template: it only continues text (see --template)", model.id));
-  return model;
+  return with_adapters(std::move(model), options);
 }
 
 }  // namespace maestrale::app

@@ -3,12 +3,21 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "app/options.h"
 #include "base/result.h"
 #include "serve/models.h"
 
 namespace maestrale::app {
+
+// An adapter under a name of its own.
+struct ServedAdapter {
+  std::string name, model;  // `model`: whose it is, by its name; empty: the first model's
+  CommonOptions::AdapterFile file;
+};
+// "NAME=PATH[=SCALE]" or "NAME@MODEL=PATH[=SCALE]"
+Result<ServedAdapter> parse_served_adapter(const std::string& text);
 
 struct ServedModelOptions {
   std::string path;
@@ -20,8 +29,13 @@ struct ServedModelOptions {
   std::int64_t chunk = 512;    // prompt tokens of one step
   std::int64_t kv_tokens = 0;  // 0: what fits
   bool no_prefix_cache = false;
+  std::vector<ServedAdapter> adapters = {};  // of this model
 };
 
-Result<serve::ServedModel> load_served_model(const ServedModelOptions& options, const CommonOptions& common);
+// What clients call the model.
+std::string served_name(const ServedModelOptions& options);
+// The model, then its adapters.
+Result<std::vector<serve::ServedModel>> load_served_model(const ServedModelOptions& options,
+                                                          const CommonOptions& common);
 
 }  // namespace maestrale::app

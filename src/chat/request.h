@@ -40,6 +40,12 @@ struct ToolChoice {
   std::string name = {};  // kNamed
 };
 
+// One of the model's adapters (checkpoint().adapters), and how strongly.
+struct AdapterWish {
+  int index = 0;
+  float scale = 1;
+};
+
 struct CommonRequest {
   Sampling sampling;
   std::int64_t max_tokens = -1;  // -1: until the model ends or the context is full
@@ -48,6 +54,7 @@ struct CommonRequest {
   int choices = 1;
   std::int64_t least_context = 0;  // refused where the model's room is smaller
   OutputShape shape = {};
+  std::optional<AdapterWish> adapter = {};  // nothing: the model as it is
   std::string tenant = {};
   double weight = 1;
 };

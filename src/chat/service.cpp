@@ -243,6 +243,10 @@ Result<engine::ServiceRequest> ChatService::engine_request(const CommonRequest& 
   request.generate.max_tokens = common.max_tokens;
   request.generate.stop_strings = common.stop;
   request.generate.ignore_end = common.ignore_end;
+  if (common.adapter) {
+    request.generate.adapters.emplace();
+    request.generate.adapters->push_back({common.adapter->index, common.adapter->scale});
+  }
   request.choices = common.choices;
   request.tenant = common.tenant;
   request.weight = common.weight;

@@ -200,6 +200,7 @@ void Api::generate(Call& call, Read read) {
   if (!model.ok()) return respond_error(call, api_error(model.error()));
   chat::ChatService& chat = *(*model)->chat;
   translation->common().tenant = call.tenant;
+  translation->common().adapter = (*model)->adapter;
   auto* talk = std::get_if<chat::ChatRequest>(&translation->request);
   auto answer =
       talk != nullptr ? chat.chat(*talk) : chat.complete(std::get<chat::TextRequest>(translation->request));
@@ -311,7 +312,9 @@ void Api::ready(Call& call) {
 
 void Api::metrics(Call& call) {
   std::vector<ModelStats> stats;
-  for (const auto& model : models_.all()) stats.push_back({model->id, model->stats()});
+  for (const auto& model : models_.all()) {
+    if (!model->adapter) stats.push_back({model->id, model->stats()});
+  }
   respond(call, {.status = 200,
                  .headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
                  .body = metrics_.render(stats, server_->stats())});

@@ -14,7 +14,7 @@ class ApiTest : public testing::Test {
  protected:
   void start(GuardOptions guard = {}) {
     Models models;
-    models.add({.id = "tiny", .chat = fake_chat(script_), .created_s = 1});
+    ASSERT_TRUE(models.add({.id = "tiny", .chat = fake_chat(script_), .created_s = 1}).ok());
     api_ = std::make_unique<Api>(std::move(models), ApiOptions{.guard = std::move(guard), .version = "1"});
     ASSERT_TRUE(api_->listen({}).ok());
     client_ = net::make_client({.host = "127.0.0.1", .port = api_->port()});

@@ -4,6 +4,18 @@
 
 namespace maestrale::serve {
 
+Status Models::add(ServedModel model) {
+  for (const auto& other : models_) {
+    if (other->id != model.id) continue;
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "two models of one name",
+                 .found = model.id,
+                 .hint = "give them other names with --name"};
+  }
+  models_.push_back(std::make_unique<ServedModel>(std::move(model)));
+  return {};
+}
+
 Result<ServedModel*> Models::find(std::string_view name) const {
   constexpr std::string_view kLatest = ":latest";
   std::string known;

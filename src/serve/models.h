@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,14 +14,17 @@
 
 namespace maestrale::serve {
 
-// Exactly one of `chat` (it generates) and `encoder` (it embeds or ranks) is set.
+// Exactly one of `chat` (it generates) and `encoder` (it embeds or ranks) is set. An adapter is a model of
+// its own name that shares its base's service.
 struct ServedModel {
   std::string id;
-  std::unique_ptr<chat::ChatService> chat = nullptr;
+  std::shared_ptr<chat::ChatService> chat = nullptr;
   std::unique_ptr<chat::Encoder> encoder = nullptr;
   std::int64_t created_s = 0;
   std::uint64_t file_bytes = 0;
   double load_s = 0;
+  std::string base = {};  // of an adapter: the name of the model that it changes
+  std::optional<chat::AdapterWish> adapter = {};
 
   const engine::Engine& engine() const { return chat ? chat->engine() : encoder->engine(); }
   const text::Tokenizer& tokenizer() const { return *engine().tokenizer(); }
@@ -30,7 +34,8 @@ struct ServedModel {
 
 class Models {
  public:
-  void add(ServedModel model) { models_.push_back(std::make_unique<ServedModel>(std::move(model))); }
+  // kUsage: another model has this name.
+  Status add(ServedModel model);
   // "name" or "name:latest"; kNotFound with the names that there are.
   Result<ServedModel*> find(std::string_view name) const;
   // The same for a model that generates, or that encodes; kUnsupported where it does the other.

@@ -70,6 +70,7 @@ json::object model_json(const ServedModel& model, DialectName dialect) {
                                        {"vision", false}};
   }
   out["context_length"] = engine.context();
+  if (model.adapter) out["parent"] = model.base;
   return out;
 }
 
@@ -84,7 +85,7 @@ json::object details_json(const ServedModel& model) {
   const auto& info = model.engine().info();
   json::array families;
   families.push_back(json::value(info.architecture));
-  return {{"parent_model", ""},
+  return {{"parent_model", model.base},
           {"format", files::dialect_name(model.engine().checkpoint().dialect)},
           {"family", info.architecture},
           {"families", std::move(families)},

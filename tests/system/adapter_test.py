@@ -9,6 +9,7 @@ from array import array
 
 import tiny_models
 from program import SystemTest, run
+from server import Server
 from tiny_models import F32, FFN, HEADS, HIDDEN, SHAPES, STRING, Tensor
 
 RANK, ALPHA, TOKENS = 3, 6.0, "1,260,261,262,270,263,3"
@@ -132,6 +133,46 @@ class AdapterTest(SystemTest):
             adapted = run(*command, "--json", "-q", "--adapter", self.peft)
             self.assertEqual(adapted.returncode, 0, adapted.stderr.decode())
             self.assertNotEqual(json.loads(adapted.stdout), json.loads(plain))
+
+    def test_the_server_has_adapters_as_models_of_their_own(self):
+        server = Server(self.folder, "--adapter", f"tuned={self.peft}", "--adapter", f"half@tiny={self.peft}=0.5")
+        try:
+            def ask(model, **more):
+                body = {"model": model, "prompt": "the he the he " * 12, "max_tokens": 12, "temperature": 0, "logprobs": 1,
+                        "ignore_eos": True}
+                status, answer = server.post("/v1/completions", body | more)
+                self.assertEqual(status, 200, answer)
+                value = json.loads(answer)
+                return value["choices"], value["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+            names = [m["id"] for m in json.loads(server.request("GET", "/v1/models")[2])["data"]]
+            self.assertEqual(names, ["tiny", "tuned", "half"])
+            base, cached = ask("tiny")
+            self.assertEqual(cached, 0)
+            tuned, cached = ask("tuned")
+            self.assertEqual(cached, 0, "the base's prefix is none of the adapter's")
+            half, cached = ask("half")
+            self.assertEqual(cached, 0)
+            self.assertEqual(len({json.dumps(c) for c in (base, tuned, half)}), 3)
+            for model, answer in (("tuned", tuned), ("tiny", base), ("half", half)):
+                again, cached = ask(model)
+                self.assertEqual(again, answer)
+                self.assertGreater(cached, 0)
+            for options, answer in (((), base), (("--adapter", self.peft), tuned), (("--adapter", f"{self.peft}=0.5"), half)):
+                done = run("generate", self.folder / "tiny.gguf", "-p", "the he the he " * 12, "-n", 12, "--temperature", 0,
+                           "--json", "-q", "--ignore-end", *options)
+                self.assertEqual(json.loads(done.stdout)["text"], answer[0]["text"])
+        finally:
+            self.assertEqual(server.stop(), 0)
+
+    def test_what_the_server_refuses(self):
+        tiny = self.write("tiny.gguf", tiny_models.gguf())
+        for adapter, word in ((f"tuned@other={self.peft}", "other"), (f"tiny={self.peft}", "one name"),
+                              (f"={self.peft}", "NAME=PATH"), ("tuned", "NAME=PATH")):
+            self.check_failure(run("serve", tiny, "--port", 0, "-q", "--adapter", adapter), 2, word)
+        self.check_failure(run("serve", "--embed", tiny, "--port", 0, "-q", "--adapter", f"a={self.peft}"), 1, "embeds")
+        self.check_failure(run("serve", tiny, "--port", 0, "-q", "--adapter", "a=nowhere"), 1, "no such adapter")
+        self.check_failure(run("serve", "-q"), 2, "MODEL")
 
     def test_what_is_refused(self):
         def refused(adapter, *words, model=self.gguf, code=1):

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <memory>
 
@@ -23,6 +24,7 @@ struct Options {
   std::string address = "127.0.0.1", keys_file;
   std::int64_t port = 8080, connections = 8192;
   ServedModelOptions each;
+  std::vector<ServedAdapter> adapters;
   std::uint64_t body = 32 << 20;
   std::optional<double> drain_s;
   bool open_to_all = false, log_requests = false;
@@ -72,20 +74,43 @@ Result<serve::GuardOptions> guard_options(const Options& options) {
                .hint = "give --api-key or --keys, or --no-keys to let anyone in"};
 }
 
-// The models in the order of --name: those that generate first.
-Result<serve::Models> load_models(const Options& options) {
-  serve::Models models;
+// What to load, in the order of --name: the models that generate first.
+Result<std::vector<ServedModelOptions>> models_of(const Options& options) {
+  std::vector<ServedModelOptions> models;
   std::vector<std::string> paths = options.models;
   paths.insert(paths.end(), options.embed.begin(), options.embed.end());
-  if (paths.empty())
+  for (const std::string& path : paths) {
+    ServedModelOptions& model = models.emplace_back(options.each);
+    model.path = path;
+    if (models.size() <= options.names.size()) model.name = options.names[models.size() - 1];
+    model.embed = models.size() > options.models.size();
+  }
+  if (models.empty())
     return Error{
         .kind = ErrorKind::kUsage, .what = "no model to serve", .where = "serve", .expected = "MODEL"};
-  for (std::size_t i = 0; i < paths.size(); ++i) {
-    ServedModelOptions model = options.each;
-    model.path = paths[i];
-    if (i < options.names.size()) model.name = options.names[i];
-    model.embed = i >= options.models.size();
-    models.add(TRY(load_served_model(model, options.common)));
+  for (const ServedAdapter& adapter : options.adapters) {
+    const auto base = adapter.model.empty()
+                          ? models.begin()
+                          : std::find_if(models.begin(), models.end(), [&](const ServedModelOptions& model) {
+                              return served_name(model) == adapter.model;
+                            });
+    if (base == models.end()) {
+      return Error{.kind = ErrorKind::kUsage,
+                   .what = "no model of this name is served",
+                   .where = "--adapter " + adapter.name,
+                   .found = adapter.model};
+    }
+    base->adapters.push_back(adapter);
+  }
+  return models;
+}
+
+Result<serve::Models> load_models(const Options& options) {
+  serve::Models models;
+  const auto wanted = TRY(models_of(options));
+  for (const ServedModelOptions& model : wanted) {
+    auto loaded = TRY(load_served_model(model, options.common));
+    for (serve::ServedModel& served : loaded) TRY(models.add(std::move(served)));
   }
   return models;
 }
@@ -164,6 +189,15 @@ Command add_serve(CLI::App& root) {
             "named so)");
   add_texts(*app, "--name", options->names,
             "what clients call the models, in their order (default: the files' names)");
+  add_parsed(
+      *app, "--adapter", "NAME=PATH[=SCALE]",
+      [options = options.get()](const std::string& text) -> Status {
+        options->adapters.push_back(TRY(parse_served_adapter(text)));
+        return {};
+      },
+      "LoRA adapter of the first model, which clients choose as model NAME; NAME@MODEL for another's; may be "
+      "repeated")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   add_text(*app, "--template", options->each.template_file,
            "Jinja chat template to use instead of the models' own");
   add_integer(*app, "--sequences", options->each.running, 1, 512,
