@@ -32,9 +32,9 @@ DType main_type(const ConvertPlan& plan) {
   DType best = DType::kF32;
   std::uint64_t most = 0;
   for (const TensorJob& job : plan.jobs) {
-    if (job.target.shape.size() < 2 || job.source == nullptr) continue;
+    if (job.target.shape.size() < 2 || job.is_computed()) continue;
     std::uint64_t& sum = bytes[static_cast<int>(job.target.dtype)];
-    sum += static_cast<std::uint64_t>(job.source->elements());
+    sum += job.elements();
     if (sum <= most) continue;
     most = sum;
     best = job.target.dtype;
@@ -65,6 +65,7 @@ Status stream_all(const ConvertPlan& plan, const Checkpoint& source, const Conve
     if (progress) progress(now);
     TRY(stream_tensor(job, pool, sink));
     if (job.source != nullptr) source.release(*job.source);
+    for (const TensorView* read : job.reads) source.release(*read);
     now.bytes_done += TRY(declared_bytes(job.target));
     ++now.tensor;
   }
@@ -265,6 +266,12 @@ Result<ConvertReport> to_safetensors(const Checkpoint& source, const fs::path& f
     plan = TRY(plan_same_names(source, options));
   } else {
     facts = TRY(read_facts(source));
+    if (!facts.is_dense()) {
+      return Error{.kind = ErrorKind::kUnsupported,
+                   .what = "mixtures of experts and latent attention are written to GGUF only",
+                   .where = source.path.string(),
+                   .hint = "choose a target that ends in .gguf"};
+    }
     plan = TRY(plan_translation(source, facts, options));
   }
   for (const TensorJob& job : plan.jobs) TRY(check_job(job));

@@ -2,55 +2,14 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
+#include "files/assembly.h"
+#include "files/target_types.h"
 #include "files/tensor_names.h"
 
 namespace maestrale::files {
 namespace {
-
-// Chooses the target's types.
-class Typist {
- public:
-  static Result<Typist> create(const ConvertOptions& options, MixContext context) {
-    Typist typist;
-    typist.container_ = options.container;
-    typist.context_ = context;
-    typist.context_.has_importance = options.importance != nullptr;
-    if (options.type.empty()) return typist;
-    typist.mix_ = TRY(quant_mix(options.type));
-    const bool of_blocks = traits(typist.mix_->base).block_elements != 1;
-    if (!of_blocks || options.container == Container::kGguf) return typist;
-    return Error{.kind = ErrorKind::kUsage,
-                 .what = "safetensors files are written as f32, f16 or bf16 only",
-                 .found = options.type,
-                 .hint = "convert to GGUF for a quantised model"};
-  }
-
-  DType type_for(std::string_view canonical, const TensorView& source) const {
-    const bool matrix = is_quantised_by_mix(canonical, source.shape.size());
-    const bool to_gguf = container_ == Container::kGguf;
-    if (!mix_) return kept_type(source, to_gguf);
-    if (matrix) return mix_type(*mix_, canonical, source.columns(), context_);
-    if (to_gguf) return traits(source.dtype).dequantise != nullptr ? DType::kF32 : source.dtype;
-    return traits(source.dtype).dequantise != nullptr ? mix_->base : source.dtype;
-  }
-
- private:
-  // Vectors are f32 in GGUF; what the container does not know goes to the narrowest type that loses nothing
-  // or, for blocks in safetensors, to bf16.
-  static DType kept_type(const TensorView& source, bool to_gguf) {
-    if (source.dtype == DType::kI8) return DType::kF32;  // llama2.c's groups
-    if (to_gguf) {
-      const bool vector = source.shape.size() < 2 && traits(source.dtype).dequantise != nullptr;
-      return vector || source.dtype == DType::kF8E4M3 ? DType::kF32 : source.dtype;
-    }
-    return traits(source.dtype).block_elements == 1 ? source.dtype : DType::kBF16;
-  }
-
-  Container container_ = Container::kGguf;
-  std::optional<QuantMix> mix_;
-  MixContext context_;
-};
 
 const float* importance_of(const ConvertOptions& options, const std::string& canonical,
                            const TensorView& tensor) {
@@ -99,10 +58,17 @@ Status refuse_scaled_float8(const Checkpoint& source) {
   return {};
 }
 
+// "blk.3.attn_q.weight" and its bias, for "attn_q": not a norm, not the indexer's.
+bool is_of_layer(std::string_view canonical, std::string_view local) {
+  const std::size_t dot = canonical.find('.', std::string_view("blk.").size());
+  if (layer_of(canonical) < 0 || dot == canonical.npos) return false;
+  const std::string_view rest = canonical.substr(dot + 1);
+  return rest.starts_with(local) && rest.substr(local.size()).starts_with('.');
+}
+
 RowOrder order_for(const Checkpoint& source, const ModelFacts& facts, Container target,
                    std::string_view canonical) {
-  const bool of_query_or_key = canonical.find(".attn_q.") != std::string_view::npos ||
-                               canonical.find(".attn_k.") != std::string_view::npos;
+  const bool of_query_or_key = is_of_layer(canonical, "attn_q") || is_of_layer(canonical, "attn_k");
   if (!of_query_or_key || !facts.interleaves_in_gguf()) return RowOrder::kKeep;
   const bool from_halves = source.dialect == Dialect::kHuggingFace;
   const bool to_halves = target == Container::kSafetensors;
@@ -114,8 +80,8 @@ RowOrder order_for(const Checkpoint& source, const ModelFacts& facts, Container 
 // written.
 Status check_shape(const TensorView& tensor, const ModelFacts& facts, std::string_view canonical) {
   std::int64_t rows = -1;
-  if (canonical.find(".attn_q.") != std::string_view::npos) rows = facts.heads * facts.head_size;
-  if (canonical.find(".attn_k.") != std::string_view::npos) rows = facts.kv_heads * facts.head_size;
+  if (is_of_layer(canonical, "attn_q")) rows = facts.heads * facts.head_size;
+  if (is_of_layer(canonical, "attn_k")) rows = facts.kv_heads * facts.head_size;
   if (canonical == "token_embd.weight") rows = facts.vocabulary;
   if (rows < 0 || (!tensor.shape.empty() && tensor.shape.front() == rows)) return {};
   return Error{.what = "the tensor does not fit the model's configuration",
@@ -132,17 +98,106 @@ void add_divisors(const ModelFacts& facts, const ConvertOptions& options, Conver
   plan.jobs.push_back(std::move(job));
 }
 
+// The tensor's name in the target. GGUF writers call some norms of some families by other names.
+std::string target_name(const ModelFacts& facts, Container container, const std::string& canonical) {
+  if (container == Container::kSafetensors) return *published_tensor_name(Dialect::kHuggingFace, canonical);
+  const std::pair<std::string_view, std::string_view> kNames[] = {
+      {"gpt-oss.ffn_norm.weight", "post_attention_norm.weight"},
+      {"grok.post_attention_norm.weight", "attn_output_norm.weight"},
+      {"grok.post_ffw_norm.weight", facts.output_norm_name}};
+  const std::size_t dot = canonical.find('.', std::string_view("blk.").size());
+  for (const auto& [from, to] : kNames) {
+    if (layer_of(canonical) < 0 || facts.architecture + canonical.substr(dot) != from) continue;
+    const std::string_view tail = to.ends_with(".weight") ? "" : ".weight";
+    return canonical.substr(0, dot + 1) + std::string(to) + std::string(tail);
+  }
+  return canonical;
+}
+
+// FP8 codes are read through their scales, in the target's order.
+Status read_through_scales(const Checkpoint& source, TensorJob& job) {
+  RowSource rows = TRY(rows_of(source, *job.source, job.reads));
+  if (job.order != RowOrder::kKeep) {
+    rows.read = [inner = std::move(rows.read), order = job.order, head = job.head_size,
+                 bytes = static_cast<std::size_t>(rows.columns) * sizeof(float)](
+                    std::int64_t first, std::int64_t count, std::byte* out) {
+      for (std::int64_t i = 0; i < count; ++i)
+        inner(source_row(order, head, first + i), 1, out + static_cast<std::size_t>(i) * bytes);
+    };
+  }
+  job.rows = std::move(rows);
+  job.source = nullptr;
+  job.order = RowOrder::kKeep;
+  return {};
+}
+
+class Translation {
+ public:
+  Translation(const Checkpoint& source, const ModelFacts& facts, const ConvertOptions& options,
+              const TargetTypes& types, ConvertPlan& plan)
+      : source_(source),
+        facts_(facts),
+        options_(options),
+        types_(types),
+        plan_(plan),
+        assembly_(source, facts, types, plan) {}
+
+  Status run() {
+    add_divisors(facts_, options_, plan_);
+    for (const TensorView& tensor : source_.tensors) TRY(add(tensor));
+    return assembly_.finish();
+  }
+
+ private:
+  Status add(const TensorView& tensor) {
+    const auto canonical = canonical_tensor_name(source_.dialect, tensor.name);
+    const bool tied_head = facts_.tied && canonical == "output.weight";
+    const bool further_layer = published_layer(source_.dialect, tensor.name) >= facts_.layers;
+    if (is_beside_text_model(tensor.name) || tied_head || further_layer) {
+      plan_.left_out.push_back(tensor.name);
+      return {};
+    }
+    if (tensor.name == "rope_freqs.weight" || is_companion_of_matrix(tensor.name)) return {};
+    if (!canonical) {
+      return Error{.kind = ErrorKind::kUnsupported,
+                   .what = "no place for this tensor in the target",
+                   .where = source_.path.string() + ", tensor '" + tensor.name + "'"};
+    }
+    if (TRY(assembly_.take(tensor, *canonical))) return {};
+    TRY(check_shape(tensor, facts_, *canonical));
+    TensorJob job;
+    job.source = &tensor;
+    job.target = {target_name(facts_, options_.container, *canonical),
+                  types_.type_for(*canonical, tensor.dtype, tensor.shape), tensor.shape};
+    job.order = order_for(source_, facts_, options_.container, *canonical);
+    job.head_size = facts_.head_size;
+    job.scales = source_.find(tensor.name + ".scale");
+    job.group = job.scales == nullptr ? 0 : tensor.elements() / job.scales->elements();
+    job.importance = importance_of(options_, *canonical, tensor);
+    if (tensor.dtype == DType::kF8E4M3) TRY(read_through_scales(source_, job));
+    plan_.jobs.push_back(std::move(job));
+    return {};
+  }
+
+  const Checkpoint& source_;
+  const ModelFacts& facts_;
+  const ConvertOptions& options_;
+  const TargetTypes& types_;
+  ConvertPlan& plan_;
+  Assembly assembly_;
+};
+
 }  // namespace
 
 Result<ConvertPlan> plan_same_names(const Checkpoint& source, const ConvertOptions& options) {
   TRY(refuse_scaled_float8(source));
-  const Typist typist = TRY(Typist::create(options, context_of(source)));
+  const TargetTypes types = TRY(TargetTypes::create(options, context_of(source)));
   ConvertPlan plan;
   for (const TensorView& tensor : source.tensors) {
     const std::string canonical = canonical_tensor_name(source.dialect, tensor.name).value_or(tensor.name);
     TensorJob job;
     job.source = &tensor;
-    job.target = {tensor.name, typist.type_for(canonical, tensor), tensor.shape};
+    job.target = {tensor.name, types.type_for(canonical, tensor.dtype, tensor.shape), tensor.shape};
     job.importance = importance_of(options, canonical, tensor);
     plan.jobs.push_back(std::move(job));
   }
@@ -151,39 +206,13 @@ Result<ConvertPlan> plan_same_names(const Checkpoint& source, const ConvertOptio
 
 Result<ConvertPlan> plan_translation(const Checkpoint& source, const ModelFacts& facts,
                                      const ConvertOptions& options) {
-  TRY(refuse_scaled_float8(source));
-  MixContext context{.layers = static_cast<int>(facts.layers),
-                     .queries_per_key = static_cast<int>(facts.heads / facts.kv_heads),
-                     .has_output = !facts.tied};
-  const Typist typist = TRY(Typist::create(options, context));
-  const Dialect target = options.container == Container::kGguf ? Dialect::kGguf : Dialect::kHuggingFace;
+  const MixContext context{.layers = static_cast<int>(facts.layers),
+                           .queries_per_key = static_cast<int>(facts.heads / facts.kv_heads),
+                           .experts = static_cast<int>(facts.experts.value_or(ExpertFacts{}).count),
+                           .has_output = !facts.tied};
+  const TargetTypes types = TRY(TargetTypes::create(options, context));
   ConvertPlan plan;
-  add_divisors(facts, options, plan);
-  for (const TensorView& tensor : source.tensors) {
-    const auto canonical = canonical_tensor_name(source.dialect, tensor.name);
-    const bool tied_head = facts.tied && canonical == "output.weight";
-    if (is_beside_text_model(tensor.name) || tied_head) {
-      plan.left_out.push_back(tensor.name);
-      continue;
-    }
-    if (tensor.name == "rope_freqs.weight" || tensor.name.ends_with(".weight.scale")) continue;
-    if (!canonical) {
-      return Error{.kind = ErrorKind::kUnsupported,
-                   .what = "no place for this tensor in the target",
-                   .where = source.path.string() + ", tensor '" + tensor.name + "'"};
-    }
-    TRY(check_shape(tensor, facts, *canonical));
-    TensorJob job;
-    job.source = &tensor;
-    job.target = {*published_tensor_name(target, *canonical), typist.type_for(*canonical, tensor),
-                  tensor.shape};
-    job.order = order_for(source, facts, options.container, *canonical);
-    job.head_size = facts.head_size;
-    job.scales = source.find(tensor.name + ".scale");
-    job.group = job.scales == nullptr ? 0 : tensor.elements() / job.scales->elements();
-    job.importance = importance_of(options, *canonical, tensor);
-    plan.jobs.push_back(std::move(job));
-  }
+  TRY(Translation(source, facts, options, types, plan).run());
   return plan;
 }
 

@@ -183,7 +183,7 @@ TEST(Convert, RefusesByName) {
     const auto report = convert_checkpoint(golden / source, folder / "out", options);
     return report.ok() ? std::string("converted") : report.error().render();
   };
-  EXPECT_NE(error_of("mixtral-A/hf", {}).find("mixtral"), std::string::npos);
+  EXPECT_NE(error_of("gemma2-A/hf", {}).find("gemma2"), std::string::npos);
   EXPECT_NE(error_of("deepseek3fp8-A/hf", {.container = Container::kSafetensors, .type = ""}).find("FP8"),
             std::string::npos);
   EXPECT_NE(error_of("llama2-A/hf", {.type = "q9"}).find("q4_k_m"), std::string::npos);
@@ -261,6 +261,11 @@ TEST(TensorNames, TranslateBothWays) {
       {"model.language_model.layers.0.mlp.down_proj.weight", "blk.0.ffn_down.weight"},
       {"language_model.lm_head.weight", "output.weight"},
       {"model.norm.weight", "output_norm.weight"},
+      {"model.layers.3.mlp.experts.17.up_proj.weight", "blk.3.ffn_up.17.weight"},
+      {"model.layers.3.mlp.gate.e_score_correction_bias", "blk.3.exp_probs_b.bias"},
+      {"model.layers.3.mlp.experts.gate_up_proj_blocks", "blk.3.ffn_gate_up_fused_blocks.weight"},
+      {"transformer.decoder_layer.2.moe.1.linear_v.weight", "blk.2.ffn_up.1.weight"},
+      {"model.layers.0.self_attn.kv_a_proj_with_mqa.weight", "blk.0.attn_kv_a_mqa.weight"},
   };
   for (const auto& [published, canonical] : pairs) {
     EXPECT_EQ(canonical_tensor_name(Dialect::kHuggingFace, published), canonical);
@@ -268,7 +273,9 @@ TEST(TensorNames, TranslateBothWays) {
   EXPECT_EQ(published_tensor_name(Dialect::kMistral, "blk.3.ffn_up.weight"),
             "layers.3.feed_forward.w3.weight");
   EXPECT_FALSE(canonical_tensor_name(Dialect::kHuggingFace, "model.layers.x.self_attn.q_proj.weight"));
-  EXPECT_FALSE(canonical_tensor_name(Dialect::kHuggingFace, "model.layers.0.mlp.experts.0.up_proj.weight"));
+  EXPECT_FALSE(canonical_tensor_name(Dialect::kHuggingFace, "model.layers.0.mlp.experts.0.side_proj.weight"));
+  EXPECT_EQ(published_layer(Dialect::kHuggingFace, "model.layers.61.shared_head.norm.weight"), 61);
+  EXPECT_EQ(published_layer(Dialect::kHuggingFace, "model.norm.weight"), -1);
   EXPECT_FALSE(canonical_tensor_name(Dialect::kGguf, "blk.0."));
 }
 

@@ -84,6 +84,11 @@ double shortest(double value) {
   return std::strtod(text, nullptr);
 }
 
+// DeepSeek's files hold a tenth of mscale_all_dim, for historical reasons.
+double written_log_multiplier(const ModelFacts& facts) {
+  return facts.architecture.starts_with("deepseek") ? 0.1 * facts.log_multiplier : facts.log_multiplier;
+}
+
 }  // namespace
 
 std::vector<float> llama3_divisors(const ModelFacts& facts) {
@@ -159,14 +164,21 @@ void add_gguf_keys(const ModelFacts& facts, GgufKeys& keys) {
   integer("feed_forward_length", facts.feed_forward);
   integer("attention.head_count", facts.heads);
   integer("attention.head_count_kv", facts.kv_heads);
-  integer("attention.key_length", facts.head_size);
-  integer("attention.value_length", facts.head_size);
-  integer("rope.dimension_count", facts.head_size);
+  // With latent attention the row of the cache stands here, and the heads' sizes among the further keys.
+  const LatentFacts latent = facts.latent.value_or(LatentFacts{});
+  integer("attention.key_length", facts.latent ? latent.latent + latent.rotated : facts.head_size);
+  integer("attention.value_length", facts.latent ? latent.latent : facts.head_size);
+  integer("rope.dimension_count", facts.latent ? latent.rotated : facts.head_size);
   integer("vocab_size", facts.vocabulary);
   number("rope.freq_base", facts.rope_base);
   number("attention.layer_norm_rms_epsilon", facts.norm_epsilon);
   if (facts.sliding_window) integer("attention.sliding_window", *facts.sliding_window);
   if (facts.temperature_scale) number("attention.temperature_scale", *facts.temperature_scale);
+  for (const auto& [name, value] : facts.further) {
+    if (const auto* whole = std::get_if<std::int64_t>(&value)) integer(name.c_str(), *whole);
+    if (const auto* real = std::get_if<double>(&value)) number(name.c_str(), *real);
+    if (const auto* flag = std::get_if<bool>(&value)) keys.add(prefix + name, *flag);
+  }
   if (facts.scaling == RopeScaling::kNone || facts.scaling == RopeScaling::kLlama3) return;
   keys.add(prefix + "rope.scaling.type", facts.scaling == RopeScaling::kYarn ? "yarn" : "linear");
   number("rope.scaling.factor", facts.scaling_factor);
@@ -174,7 +186,7 @@ void add_gguf_keys(const ModelFacts& facts, GgufKeys& keys) {
   integer("rope.scaling.original_context_length", facts.original_context);
   number("rope.scaling.yarn_beta_fast", facts.beta_fast);
   number("rope.scaling.yarn_beta_slow", facts.beta_slow);
-  if (facts.log_multiplier != 0) number("rope.scaling.yarn_log_multiplier", facts.log_multiplier);
+  if (facts.log_multiplier != 0) number("rope.scaling.yarn_log_multiplier", written_log_multiplier(facts));
   if (facts.attention_factor) number("rope.scaling.attn_factor", *facts.attention_factor);
 }
 

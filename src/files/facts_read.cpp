@@ -2,6 +2,7 @@
 #include <array>
 #include <string_view>
 
+#include "files/facts_families.h"
 #include "files/model_facts.h"
 
 namespace maestrale::files {
@@ -43,8 +44,11 @@ Status read_yarn(const JsonFields& rope, ModelFacts& facts) {
     return unsupported("mscale differs from mscale_all_dim", rope.where(), std::to_string(mscale));
   if (rope.has("attention_factor")) facts.attention_factor = TRY(rope.number("attention_factor"));
   if (rope.has("llama_4_scaling_beta")) facts.temperature_scale = TRY(rope.number("llama_4_scaling_beta"));
-  if (!TRY(rope.boolean_or("truncate", true)))
-    return unsupported("YaRN without truncation", rope.where(), "truncate = false");
+  const bool rounds = facts.architecture != "gpt-oss";  // GGUF leaves it to the family
+  if (TRY(rope.boolean_or("truncate", true)) != rounds) {
+    return unsupported("YaRN's rounding is not that of the family", rope.where(),
+                       rounds ? "truncate = false" : "truncate = true");
+  }
   return {};
 }
 
@@ -67,42 +71,77 @@ Status read_rope(const JsonFields& rope, ModelFacts& facts) {
 }
 
 struct ModelType {
-  std::string_view hugging_face, gguf;
+  std::string_view hugging_face, gguf;  // the first without '_' and '-'
+  FamilyReader further = nullptr;       // of mixtures and latent attention
 };
 
 constexpr std::array kModelTypes = {
-    ModelType{"llama", "llama"}, ModelType{"mistral", "llama"},       ModelType{"qwen2", "qwen2"},
-    ModelType{"qwen3", "qwen3"}, ModelType{"ministral3", "mistral3"},
+    ModelType{"llama", "llama"},
+    ModelType{"mistral", "llama"},
+    ModelType{"qwen2", "qwen2"},
+    ModelType{"qwen3", "qwen3"},
+    ModelType{"ministral3", "mistral3"},
+    ModelType{"mixtral", "llama", read_mixtral},
+    ModelType{"qwen3moe", "qwen3moe", read_qwen3moe},
+    ModelType{"gptoss", "gpt-oss", read_gptoss},
+    ModelType{"llama4text", "llama4", read_llama4},
+    ModelType{"llama4", "llama4", read_llama4},
+    ModelType{"grok1", "grok", read_grok},
+    ModelType{"deepseekv2", "deepseek2", read_deepseek2},
+    ModelType{"deepseekv3", "deepseek2", read_deepseek3},
+    ModelType{"deepseekv32", "deepseek32", read_deepseek3},
+    ModelType{"mistral4", "mistral4", read_mistral4},
 };
 
-Status read_model_type(const JsonFields& config, ModelFacts& facts) {
+// Grok-2 calls its type "git"; its architecture says what it is.
+std::string type_of(const json::object& outer, std::string type) {
+  const json::value* list = outer.if_contains("architectures");
+  const bool named = list != nullptr && list->is_array() && !list->get_array().empty() &&
+                     list->get_array().front().is_string();
+  if (named && std::string_view(list->get_array().front().get_string()).starts_with("Grok1")) return "grok1";
+  std::erase_if(type, [](char c) { return c == '_' || c == '-'; });
+  return type;
+}
+
+Result<ModelType> read_model_type(const json::object& outer, const JsonFields& config) {
   const std::string type = TRY(config.string("model_type"));
+  const std::string plain = type_of(outer, type);
   for (const ModelType& row : kModelTypes) {
-    if (row.hugging_face == type) facts.architecture = row.gguf;
+    if (row.hugging_face == plain) return row;
   }
-  if (!facts.architecture.empty()) return {};
   return Error{.kind = ErrorKind::kUnsupported,
                .what = "conversion of this kind of model is not supported",
                .where = config.where(),
-               .expected = "llama, mistral, ministral3, qwen2 or qwen3",
+               .expected =
+                   "llama, mistral, ministral3, mixtral, mistral4, qwen2, qwen3, qwen3_moe, gpt_oss, "
+                   "llama4, grok or deepseek_v2, _v3, _v32",
                .found = type};
 }
 
+// FP8 codes are read with their scales, MXFP4 blocks as they are.
+Status check_quantisation(const JsonFields& config, const ModelFacts& facts) {
+  if (!config.has("quantization_config")) return {};
+  const JsonFields inner(*TRY(config.object("quantization_config")),
+                         config.where() + ", quantization_config");
+  const std::string method = TRY(inner.string("quant_method"));
+  if (method == "fp8" || (method == "mxfp4" && facts.architecture == "gpt-oss")) return {};
+  return unsupported("weights of this quantiser are not supported", inner.where(), method);
+}
+
 // What would change the arithmetic and has no place in the facts.
-Status refuse_variants(const JsonFields& config) {
-  const Result<std::string> activation = config.string_or("hidden_act", "silu");
-  if (!activation.ok()) return activation.error();
-  if (*activation != "silu") {
-    return unsupported("this activation is not supported", config.where(), *activation);
-  }
+Status refuse_variants(const JsonFields& config, const ModelType& type, const ModelFacts& facts) {
+  const std::string activation = TRY(config.string_or("hidden_act", "silu"));
+  const bool usual = activation == "silu" || (type.gguf == "grok" && activation == "gelu");
+  if (!usual) return unsupported("this activation is not supported", config.where(), activation);
   for (const char* flag : {"mlp_bias", "use_sliding_window", "attn_output_gate"}) {
     if (TRY(config.boolean_or(flag, false)))
       return unsupported("this option is not supported", config.where(), flag);
   }
-  for (const char* key :
-       {"num_local_experts", "num_experts", "n_routed_experts", "kv_lora_rank", "quantization_config"}) {
-    if (config.has(key)) return unsupported("this option is not supported", config.where(), key);
+  for (const char* key : {"num_local_experts", "num_experts", "n_routed_experts", "kv_lora_rank"}) {
+    if (type.further == nullptr && config.has(key))
+      return unsupported("this option is not supported", config.where(), key);
   }
+  TRY(check_quantisation(config, facts));
   if (TRY(config.number_or("partial_rotary_factor", 1)) != 1) {
     return unsupported("this option is not supported", config.where(), "partial_rotary_factor");
   }
@@ -110,8 +149,10 @@ Status refuse_variants(const JsonFields& config) {
 }
 
 Status read_window(const JsonFields& config, ModelFacts& facts) {
-  const bool of_qwen =
-      facts.architecture.starts_with("qwen");  // its window counts only with use_sliding_window
+  // Qwen's window counts only with use_sliding_window; gpt-oss and Llama 4 have layers of two kinds, which
+  // their readers look at.
+  const bool of_qwen = facts.architecture.starts_with("qwen");
+  if (facts.architecture == "gpt-oss" || facts.architecture == "llama4") return {};
   if (!of_qwen && config.has("sliding_window")) facts.sliding_window = TRY(config.integer("sliding_window"));
   if (!config.has("layer_types") || of_qwen) return {};
   std::size_t sliding = 0;
@@ -125,10 +166,20 @@ Status read_window(const JsonFields& config, ModelFacts& facts) {
   return {};
 }
 
+// FP8 codes with a scale for each tensor, or Mistral's name for them.
+Status check_mistral_quantisation(const JsonFields& params) {
+  if (!params.has("quantization")) return {};
+  const JsonFields inner(*TRY(params.object("quantization")), params.where() + ", quantization");
+  const std::string format = TRY(inner.string_or("qformat_weight", TRY(inner.string_or("quant_method", ""))));
+  if (format == "fp8_e4m3" || format == "fp8" || format == "compressed-tensors") return {};
+  return unsupported("weights of this quantiser are not supported", inner.where(), format);
+}
+
 Status read_mistral_variants(const JsonFields& params, ModelFacts& facts) {
-  for (const char* key : {"moe", "quantization", "kv_lora_rank", "n_groups"}) {
-    if (params.has(key)) return unsupported("this option is not supported", params.where(), key);
-  }
+  if (params.has("n_groups")) return unsupported("this option is not supported", params.where(), "n_groups");
+  if (params.has("kv_lora_rank") && !params.has("moe"))
+    return unsupported("latent attention without experts is not supported", params.where(), "kv_lora_rank");
+  TRY(check_mistral_quantisation(params));
   if (params.has("sliding_window")) {
     const json::value& window = *params.find("sliding_window");
     if (!window.is_int64())
@@ -146,7 +197,10 @@ Status read_mistral_variants(const JsonFields& params, ModelFacts& facts) {
   facts.original_context = TRY(yarn.integer("original_max_position_embeddings"));
   facts.beta_fast = TRY(yarn.number_or("beta", 32));
   facts.beta_slow = TRY(yarn.number_or("alpha", 1));
-  facts.log_multiplier = TRY(yarn.boolean_or("apply_scale", true)) ? 0 : 1;
+  // YaRN's magnitude is on queries and keys unless 1 cancels it; with latent attention 1 puts it on the
+  // scores.
+  const bool applies = TRY(yarn.boolean_or("apply_scale", true));
+  facts.log_multiplier = applies == params.has("kv_lora_rank") ? 1 : 0;
   return {};
 }
 
@@ -156,8 +210,9 @@ Result<ModelFacts> facts_from_hugging_face(const json::object& outer, const std:
   const json::value* inner = outer.if_contains("text_config");
   const JsonFields config(inner != nullptr && inner->is_object() ? inner->get_object() : outer, where);
   ModelFacts facts;
-  TRY(read_model_type(config, facts));
-  TRY(refuse_variants(config));
+  const ModelType type = TRY(read_model_type(outer, config));
+  facts.architecture = type.gguf;
+  TRY(refuse_variants(config, type, facts));
   facts.layers = TRY(config.integer("num_hidden_layers"));
   facts.embedding = TRY(config.integer("hidden_size"));
   facts.feed_forward = TRY(config.integer("intermediate_size"));
@@ -175,6 +230,7 @@ Result<ModelFacts> facts_from_hugging_face(const json::object& outer, const std:
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     if (config.has(key)) TRY(read_rope(JsonFields(*TRY(config.object(key)), where + ", " + key), facts));
   }
+  if (type.further != nullptr) TRY(type.further(config, facts));
   TRY(check_sizes(facts, where));
   return facts;
 }
@@ -197,6 +253,7 @@ Result<ModelFacts> facts_from_mistral(const json::object& object, const std::str
   facts.tied = TRY(params.boolean_or("tied_embeddings", false));
   TRY(read_mistral_variants(params, facts));
   facts.architecture = facts.temperature_scale || facts.scaling == RopeScaling::kYarn ? "mistral3" : "llama";
+  if (params.has("moe")) TRY(read_mistral_mixture(params, facts));
   TRY(check_sizes(facts, where));
   return facts;
 }

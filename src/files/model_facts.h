@@ -1,10 +1,12 @@
-// ModelFacts: what a dense Llama-like model's configuration says, apart from how a dialect spells it. Used by
-// conversion alone; a key that would change the arithmetic and is not known here is refused by name.
+// ModelFacts: what a decoder's configuration says, apart from how a dialect spells it. Used by conversion
+// alone; a key that would change the arithmetic and is not known here is refused by name.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/result.h"
@@ -15,8 +17,23 @@ namespace maestrale::files {
 
 enum class RopeScaling { kNone, kLinear, kYarn, kLlama3 };
 
+// DeepSeek's attention through a compressed row. A query head is plain + rotated long.
+struct LatentFacts {
+  std::int64_t query_rank = 0;  // 0: queries are not compressed
+  std::int64_t latent = 0, plain = 0, rotated = 0, value = 0;
+};
+
+struct ExpertFacts {
+  std::int64_t count = 0;
+  // How files that hold gate and up of all experts in one tensor arrange it.
+  bool interleaved = false, inputs_first = false;
+};
+
+// A key of GGUF without the architecture before it, and its value.
+using FurtherKey = std::pair<std::string, std::variant<std::int64_t, double, bool>>;
+
 struct ModelFacts {
-  std::string architecture;  // GGUF's name: llama, mistral3, qwen2, qwen3
+  std::string architecture;  // GGUF's name: llama, mistral3, qwen2, qwen3, qwen3moe, deepseek2, …
   std::string name;
   std::int64_t layers = 0, embedding = 0, feed_forward = 0, heads = 0, kv_heads = 0, head_size = 0;
   std::int64_t context = 0, vocabulary = 0;
@@ -33,8 +50,15 @@ struct ModelFacts {
   double log_multiplier = 0;                     // YaRN's mscale_all_dim; 0: plain YaRN
   std::optional<double> attention_factor;        // YaRN, where given
 
+  // Mixtures and latent attention, which are written to GGUF alone.
+  std::optional<ExpertFacts> experts;
+  std::optional<LatentFacts> latent;
+  std::vector<FurtherKey> further;
+  std::string output_norm_name;  // Grok: what GGUF calls the norm of the feed-forward's output
+
   // HF stores q and k for rotation by halves; GGUF's llama and mistral3 and Meta's own files interleave.
   bool interleaves_in_gguf() const { return architecture == "llama" || architecture == "mistral3"; }
+  bool is_dense() const { return !experts && !latent; }
 };
 
 // From any dialect's configuration. For GGUF the divisors in rope_freqs.weight are read back into Llama 3's

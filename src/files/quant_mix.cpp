@@ -133,7 +133,10 @@ bool is_quantised_by_mix(std::string_view canonical, std::size_t dimensions) {
 DType mix_type(const QuantMix& mix, std::string_view canonical, std::int64_t columns,
                const MixContext& context) {
   if (traits(mix.base).block_elements == 1) return mix.base;
-  DType type = wanted_type(mix, canonical, columns, context);
+  return fitting_type(wanted_type(mix, canonical, columns, context), columns);
+}
+
+DType fitting_type(DType type, std::int64_t columns) {
   if (columns % traits(type).block_elements == 0) return type;
   for (const Fallback& row : kFallbacks) {
     if (row.wanted == type) {

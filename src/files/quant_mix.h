@@ -31,6 +31,8 @@ struct MixContext {
   bool has_importance = false;
 };
 
+// `type`, or where its blocks do not fit into a row what llama.cpp falls back to, f16 in the end.
+DType fitting_type(DType type, std::int64_t columns);
 // Norms, biases, routers and everything one-dimensional stay as they are.
 bool is_quantised_by_mix(std::string_view canonical, std::size_t dimensions);
 // The type of one tensor of that kind; `columns` decides on the fallback where blocks of 256 do not fit.

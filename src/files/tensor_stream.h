@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/threads.h"
+#include "files/row_source.h"
 #include "files/tensor_sink.h"
 #include "tensor/view.h"
 
@@ -14,6 +16,9 @@ namespace maestrale::files {
 
 // How the rows of q and k stand: rope pairs side by side (GGUF's llama, Meta) or in two halves (HF).
 enum class RowOrder { kKeep, kHalvesToPairs, kPairsToHalves };
+
+// Row `row` of the target is this one of the source.
+std::int64_t source_row(RowOrder order, std::int64_t head_size, std::int64_t row);
 
 struct TensorJob {
   TensorDeclaration target;
@@ -24,6 +29,12 @@ struct TensorJob {
   std::int64_t group = 0;
   const float* importance = nullptr;  // one per column
   std::vector<float> values;          // in place of `source`: computed, f32
+  // In place of `source`: rows put together from `reads`.
+  std::optional<RowSource> rows;
+  std::vector<const TensorView*> reads;
+
+  std::uint64_t elements() const;
+  bool is_computed() const { return source == nullptr && !rows; }
 };
 
 // Whether the types can be converted at all, before anything is written.

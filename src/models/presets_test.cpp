@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "files/convert_plan.h"
 #include "models/model.h"
 #include "ops/cpu/cpu_ops.h"
 
@@ -88,6 +91,30 @@ TEST(Presets, AreAllPlannable) {
 TEST(Presets, RefuseUnknownNamesAndFormats) {
   EXPECT_FALSE(preset_checkpoint("mistral-8000b", "q4_0").ok());
   EXPECT_FALSE(preset_checkpoint("mistral-7b", "q4_7").ok());
+}
+
+// Every preset but those of families that conversion does not know has a GGUF file: all its tensors have a
+// place there, and in a mix they keep the types that they have.
+TEST(Presets, HaveAPlaceInGguf) {
+  const std::set<std::string> unknown = {"helium-1", "mamba-codestral"};
+  for (const std::string& name : preset_names()) {
+    if (name.starts_with("gemma") || unknown.contains(name)) continue;
+    const files::Checkpoint checkpoint = std::move(preset_checkpoint(name, "q4_k_m", false)).value();
+    const auto facts = files::read_facts(checkpoint);
+    ASSERT_TRUE(facts.ok()) << name << ": " << facts.error().render();
+    const auto kept = files::plan_translation(checkpoint, *facts, {});
+    const auto mixed = files::plan_translation(checkpoint, *facts, {.type = "q4_k_m"});
+    ASSERT_TRUE(kept.ok() && mixed.ok()) << name << ": " << (kept.ok() ? mixed : kept).error().render();
+    std::int64_t elements = 0, expected = 0;
+    for (std::size_t i = 0; i < kept->jobs.size(); ++i) {
+      const files::TensorDeclaration& target = kept->jobs[i].target;
+      EXPECT_TRUE(files::check_job(kept->jobs[i]).ok()) << name << " " << target.name;
+      EXPECT_EQ(target.dtype, mixed->jobs[i].target.dtype) << name << " " << target.name;
+      if (target.name != "rope_freqs.weight") elements += static_cast<std::int64_t>(kept->jobs[i].elements());
+    }
+    for (const TensorView& tensor : checkpoint.tensors) expected += tensor.elements();
+    EXPECT_EQ(elements, expected) << name;
+  }
 }
 
 }  // namespace

@@ -1,25 +1,23 @@
 #include "nn/expert_weights.h"
 
 #include <array>
-#include <cstring>
-#include <functional>
 #include <string>
 #include <utility>
+
+#include "files/row_source.h"
 
 namespace maestrale::nn {
 namespace {
 
+using files::RowMap;
+using files::RowReader;
+using files::slice_of;
 using ops::LazyWeight;
 using ops::MatrixSource;
 
 enum class Part { kGate, kUp, kDown };
 
-// Rows of a half of gate and up in one tensor: output `row` of the part is row first + row · step of the
-// tensor.
-struct RowMap {
-  std::int64_t first = 0, step = 1;
-};
-
+// Where the rows of a half of gate and up stand in one tensor.
 RowMap row_map(const MoeOptions& options, Part part) {
   if (part == Part::kDown) return {};
   if (options.fused.interleaved) return {part == Part::kUp ? 1 : 0, 2};
@@ -85,19 +83,10 @@ class ExpertReader {
     TRY(loader_.expect_shape(*tensor, std::array{experts(), rows(part), columns(part)}));
     std::vector<LazyWeight*> all;
     for (std::int64_t expert = 0; expert < experts(); ++expert) {
-      const TensorView stored = slice(*tensor, expert, rows(part), columns(part));
+      const TensorView stored = slice_of(*tensor, expert, rows(part), columns(part));
       all.push_back(TRY(loader_.pack_later({.matrix = stored}, stored)));
     }
     return all;
-  }
-
-  // One expert of a stack.
-  static TensorView slice(const TensorView& stack, std::int64_t expert, std::int64_t rows,
-                          std::int64_t columns) {
-    const std::size_t bytes = stack.data.size() / static_cast<std::size_t>(stack.shape.front());
-    const std::byte* first =
-        stack.data.data() == nullptr ? nullptr : stack.data.data() + static_cast<std::size_t>(expert) * bytes;
-    return {.name = stack.name, .dtype = stack.dtype, .shape = {rows, columns}, .data = {first, bytes}};
   }
 
   // Plain numbers, gate and up in one tensor: [experts, outputs, inputs] or [experts, inputs, outputs].
@@ -105,8 +94,8 @@ class ExpertReader {
     const TensorView* tensor = TRY(loader_.claim(fused_name(part), "weight"));
     const std::int64_t outputs = fused_rows(part);
     const std::array outputs_first = {experts(), outputs, columns(part)};
-    const std::array inputs_first = {experts(), columns(part), outputs};
-    TRY(loader_.expect_shape(*tensor, options_.fused.inputs_first ? inputs_first : outputs_first));
+    const std::array transposed = {experts(), columns(part), outputs};
+    TRY(loader_.expect_shape(*tensor, options_.fused.inputs_first ? transposed : outputs_first));
     const FormatTraits& format = traits(tensor->dtype);
     if (format.block_elements != 1 || format.dequantise == nullptr) {
       return Error{.kind = ErrorKind::kUnsupported,
@@ -115,42 +104,18 @@ class ExpertReader {
     }
     std::vector<LazyWeight*> all;
     for (std::int64_t expert = 0; expert < experts(); ++expert) {
-      const TensorView stored = slice(*tensor, expert, outputs, columns(part));
+      const bool inputs_first = options_.fused.inputs_first;
+      const TensorView stored = slice_of(*tensor, expert, inputs_first ? columns(part) : outputs,
+                                         inputs_first ? outputs : columns(part));
       MatrixSource source{.matrix = {.name = stored.name,
                                      .dtype = stored.dtype,
                                      .shape = {rows(part), columns(part)},
                                      .data = {}},
-                          .read_rows = options_.fused.inputs_first ? transposed_rows(stored, part)
-                                                                   : copied_rows(stored, part)};
+                          .read_rows = inputs_first ? files::transposed_rows(stored, row_map(options_, part))
+                                                    : files::copied_rows(stored, row_map(options_, part))};
       all.push_back(TRY(loader_.pack_later(std::move(source), stored)));
     }
     return all;
-  }
-
-  using RowReader = std::function<void(std::int64_t, std::int64_t, std::byte*)>;
-
-  RowReader copied_rows(const TensorView& stored, Part part) const {
-    return [stored, map = row_map(options_, part)](std::int64_t first, std::int64_t count, std::byte* out) {
-      const std::size_t bytes = stored.row_bytes();
-      for (std::int64_t i = 0; i < count; ++i, out += bytes) {
-        std::memcpy(out, stored.row(map.first + (first + i) * map.step), bytes);
-      }
-    };
-  }
-
-  RowReader transposed_rows(const TensorView& stored, Part part) const {
-    const auto element = static_cast<std::size_t>(traits(stored.dtype).block_bytes);
-    return [stored, element, inputs = columns(part), outputs = static_cast<std::size_t>(fused_rows(part)),
-            map = row_map(options_, part)](std::int64_t first, std::int64_t count, std::byte* out) {
-      for (std::int64_t input = 0; input < inputs; ++input) {
-        const std::byte* from = stored.data.data() + static_cast<std::size_t>(input) * outputs * element;
-        for (std::int64_t i = 0; i < count; ++i) {
-          const auto output = static_cast<std::size_t>(map.first + (first + i) * map.step);
-          std::memcpy(out + static_cast<std::size_t>(i * inputs + input) * element, from + output * element,
-                      element);
-        }
-      }
-    };
   }
 
   // MXFP4 as gpt-oss publishes it: codes [experts, outputs, inputs / 32, 16], element 2b in the low half of
@@ -168,34 +133,16 @@ class ExpertReader {
     }
     std::vector<LazyWeight*> all;
     for (std::int64_t expert = 0; expert < experts(); ++expert) {
-      const TensorView stored = slice(*codes, expert, fused_rows(part), columns(part) / 2);
-      const TensorView scales = slice(*exponents, expert, fused_rows(part), across);
+      const TensorView stored = slice_of(*codes, expert, fused_rows(part), columns(part) / 2);
+      const TensorView scales = slice_of(*exponents, expert, fused_rows(part), across);
       MatrixSource source{.matrix = {.name = codes->name,
                                      .dtype = DType::kMXFP4,
                                      .shape = {rows(part), columns(part)},
                                      .data = {}},
-                          .read_rows = mxfp4_rows(stored, scales, part)};
+                          .read_rows = files::mxfp4_rows(stored, scales, row_map(options_, part))};
       all.push_back(TRY(loader_.pack_later(std::move(source), stored)));
     }
     return all;
-  }
-
-  RowReader mxfp4_rows(const TensorView& stored, const TensorView& scales, Part part) const {
-    return [stored, scales, map = row_map(options_, part)](std::int64_t first, std::int64_t count,
-                                                           std::byte* out) {
-      constexpr int kHalf = 16;
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t row = map.first + (first + i) * map.step;
-        const std::byte* codes = stored.row(row);
-        for (std::int64_t block = 0; block < scales.columns(); ++block, codes += kHalf) {
-          *out++ = scales.row(row)[block];
-          const auto code = [codes](int element) {
-            return static_cast<unsigned>(codes[element / 2]) >> (4 * (element % 2)) & 15u;
-          };
-          for (int j = 0; j < kHalf; ++j) *out++ = static_cast<std::byte>(code(j) | code(j + kHalf) << 4);
-        }
-      }
-    };
   }
 
   Status biases(ops::ExpertSet& set) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "files/tensor_names.h"
 #include "nn/low_rank.h"
 #include "nn/names.h"
 
@@ -16,16 +17,6 @@ std::vector<float> to_floats(const TensorView& tensor) {
   std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
   traits(tensor.dtype).dequantise(tensor.data.data(), values.data(), tensor.elements());
   return values;
-}
-
-// Companions of a matrix: FP8 scales and statistics of the quantiser that we do not need.
-constexpr std::array kScaleSuffixes = {"weight_scale_inv", "weight_scale", "qscale_weight"};
-constexpr std::array kIgnoredSuffixes = {"activation_scale", "input_scale", "qscale_act"};
-
-bool is_companion(std::string_view name) {
-  const auto ends = [name](const char* suffix) { return name.ends_with(suffix); };
-  return std::any_of(kScaleSuffixes.begin(), kScaleSuffixes.end(), ends) ||
-         std::any_of(kIgnoredSuffixes.begin(), kIgnoredSuffixes.end(), ends);
 }
 
 }  // namespace
@@ -79,10 +70,10 @@ Result<const TensorView*> WeightLoader::find_scales(std::string_view canonical, 
     return group;
   }
   if (traits(matrix.dtype).name != "f8_e4m3") return static_cast<const TensorView*>(nullptr);
-  for (const char* suffix : kIgnoredSuffixes) {
+  for (const char* suffix : files::kIgnoredSuffixes) {
     if (has(canonical, suffix)) TRY(claim(canonical, suffix));
   }
-  for (const char* suffix : kScaleSuffixes) {
+  for (const char* suffix : files::kScaleSuffixes) {
     if (!has(canonical, suffix)) continue;
     const TensorView* tensor = TRY(claim(canonical, suffix));
     if (traits(tensor->dtype).dequantise == nullptr) break;
@@ -96,7 +87,7 @@ Result<const TensorView*> WeightLoader::find_scales(std::string_view canonical, 
   }
   return Error{.what = "tensor '" + matrix.name + "' is FP8 but has no scale beside it",
                .where = checkpoint_.path.string(),
-               .expected = name(canonical, kScaleSuffixes[0])};
+               .expected = name(canonical, files::kScaleSuffixes[0])};
 }
 
 Result<std::vector<float>> WeightLoader::block_scales(std::string_view canonical, const TensorView& matrix,
@@ -229,7 +220,7 @@ Status WeightLoader::finish() const {
   std::string names;
   int unclaimed = 0;
   for (const TensorView& tensor : checkpoint_.tensors) {
-    if (is_settled(tensor.name) || is_outside_text_model(tensor.name)) continue;
+    if (is_settled(tensor.name) || files::is_beside_text_model(tensor.name)) continue;
     if (++unclaimed <= 3) names += (names.empty() ? "" : ", ") + tensor.name;
   }
   if (unclaimed == 0) return finish_adapters();
@@ -246,8 +237,8 @@ Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, co
   std::size_t bytes = 0;
   for (const TensorView& tensor : checkpoint.tensors) {
     if (planned != nullptr && planned->is_settled(tensor.name)) continue;
-    if (tensor.shape.size() != 2 || is_companion(tensor.name) || is_outside_text_model(tensor.name)) continue;
-    if (tensor.name.ends_with(".scale") || (tensor.name == embedding && !tied_head)) continue;
+    if (tensor.shape.size() != 2 || (tensor.name == embedding && !tied_head)) continue;
+    if (files::is_companion_of_matrix(tensor.name) || files::is_beside_text_model(tensor.name)) continue;
     bytes += TRY(ops.packed_bytes(tensor.dtype, tensor.rows(), tensor.columns()));
   }
   for (const files::Adapter& adapter : checkpoint.adapters) {

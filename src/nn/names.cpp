@@ -7,80 +7,15 @@
 #include <span>
 #include <utility>
 
+#include "files/name_table.h"
+
 namespace maestrale::nn {
 namespace {
 
 using files::Dialect;
+using files::NameRow;
 
 constexpr std::string_view kGrok1Prefix = "transformer.";
-
-// Several names are separated by '|'. A canonical name with its suffix stands for names that have none.
-// '#' is the number of an expert.
-struct NameRow {
-  std::string_view canonical, hugging_face, mistral;
-};
-
-constexpr std::array kGlobal = {
-    NameRow{"token_embd", "in_out_embed|embeddings|embed_tokens", "embedding|tok_embeddings"},
-    NameRow{"output_norm", "rms_norm|norm_f|norm", "norm_f|norm"},
-};
-constexpr std::array kLayer = {
-    NameRow{"attn_norm", "pre_attn_norm|rms_norm|norm|input_layernorm", "norm|attention_norm"},
-    NameRow{"attn_q", "multi_head_attention.query|self_attn.q_proj", "attention.wq"},
-    NameRow{"attn_k", "multi_head_attention.key|self_attn.k_proj", "attention.wk"},
-    NameRow{"attn_v", "multi_head_attention.value|self_attn.v_proj", "attention.wv"},
-    NameRow{"attn_q_a", "self_attn.q_a_proj", "attention.wq_a"},
-    NameRow{"attn_q_a_norm", "self_attn.q_a_layernorm", "attention.q_a_norm"},
-    NameRow{"attn_q_b", "self_attn.q_b_proj", "attention.wq_b"},
-    NameRow{"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa", "attention.wkv_a_with_mqa"},
-    NameRow{"attn_kv_a_norm", "self_attn.kv_a_layernorm", "attention.kv_a_norm"},
-    NameRow{"attn_kv_b", "self_attn.kv_b_proj", "attention.wkv_b"},
-    NameRow{"indexer.attn_q_b", "self_attn.indexer.wq_b", ""},
-    NameRow{"indexer.attn_k", "self_attn.indexer.wk", ""},
-    NameRow{"indexer.k_norm", "self_attn.indexer.k_norm", ""},
-    NameRow{"indexer.proj", "self_attn.indexer.weights_proj", ""},
-    NameRow{"attn_output", "multi_head_attention.linear|self_attn.o_proj", "attention.wo"},
-    NameRow{"attn_q_norm", "self_attn.q_norm", "attention.q_norm"},
-    NameRow{"attn_k_norm", "self_attn.k_norm", "attention.k_norm"},
-    NameRow{"post_attention_norm", "post_attn_norm|rms_norm_1|post_attention_layernorm", ""},
-    NameRow{"ffn_norm", "pre_moe_norm|rms_norm_2|pre_feedforward_layernorm|post_attention_layernorm",
-            "ffn_norm"},
-    NameRow{"post_ffw_norm", "post_moe_norm|rms_norm_3|post_feedforward_layernorm", ""},
-    NameRow{"ssm_in", "mixer.in_proj", "mixer.in_proj"},
-    NameRow{"ssm_conv1d", "mixer.conv1d", "mixer.conv1d"},
-    NameRow{"ssm_dt.bias", "mixer.dt_bias", "mixer.dt_bias"},
-    NameRow{"ssm_a", "mixer.A_log", "mixer.A_log"},
-    NameRow{"ssm_d", "mixer.D", "mixer.D"},
-    NameRow{"ssm_norm", "mixer.norm", "mixer.norm"},
-    NameRow{"ssm_out", "mixer.out_proj", "mixer.out_proj"},
-    NameRow{"ffn_gate", "feed_forward.gate_proj|mlp.gate_proj", "feed_forward.w1"},
-    NameRow{"ffn_down", "feed_forward.down_proj|mlp.down_proj", "feed_forward.w2"},
-    NameRow{"ffn_up", "feed_forward.up_proj|mlp.up_proj", "feed_forward.w3"},
-    NameRow{"ffn_gate_inp", "block_sparse_moe.gate|feed_forward.router|mlp.router|router|mlp.gate",
-            "feed_forward.gate|gate"},
-    NameRow{"ffn_gate.#", "block_sparse_moe.experts.#.w1|moe.#.linear|mlp.experts.#.gate_proj",
-            "feed_forward.experts.#.w1|experts.#.w1"},
-    NameRow{"ffn_down.#", "block_sparse_moe.experts.#.w2|moe.#.linear_1|mlp.experts.#.down_proj",
-            "feed_forward.experts.#.w2|experts.#.w2"},
-    NameRow{"ffn_up.#", "block_sparse_moe.experts.#.w3|moe.#.linear_v|mlp.experts.#.up_proj",
-            "feed_forward.experts.#.w3|experts.#.w3"},
-    NameRow{"ffn_gate_shexp", "feed_forward.shared_expert.gate_proj|mlp.shared_experts.gate_proj",
-            "shared_experts.w1"},
-    NameRow{"ffn_down_shexp", "feed_forward.shared_expert.down_proj|mlp.shared_experts.down_proj",
-            "shared_experts.w2"},
-    NameRow{"ffn_up_shexp", "feed_forward.shared_expert.up_proj|mlp.shared_experts.up_proj",
-            "shared_experts.w3"},
-    NameRow{"ffn_gate_up_fused.weight", "feed_forward.experts.gate_up_proj|mlp.experts.gate_up_proj", ""},
-    NameRow{"ffn_gate_up_fused_blocks.weight", "mlp.experts.gate_up_proj_blocks", ""},
-    NameRow{"ffn_gate_up_fused_scales.weight", "mlp.experts.gate_up_proj_scales", ""},
-    NameRow{"ffn_gate_up_fused.bias", "mlp.experts.gate_up_proj_bias", ""},
-    NameRow{"ffn_down_fused.weight", "feed_forward.experts.down_proj|mlp.experts.down_proj", ""},
-    NameRow{"ffn_down_fused_blocks.weight", "mlp.experts.down_proj_blocks", ""},
-    NameRow{"ffn_down_fused_scales.weight", "mlp.experts.down_proj_scales", ""},
-    NameRow{"ffn_down_fused.bias", "mlp.experts.down_proj_bias", ""},
-    NameRow{"exp_probs_b.bias", "mlp.gate.e_score_correction_bias", ""},
-    NameRow{"attn_sinks.weight", "self_attn.sinks", ""},
-};
 
 // Encoders of BERT's kin in Hugging Face files, with all that stands after the text model's prefix; '@' is
 // the number of the layer. Embeddings mark their prefix: kEncoderMark stands at the end of what text_prefix()
@@ -202,12 +137,12 @@ std::vector<std::string> published_names(Dialect dialect, std::string_view prefi
     return {native ? "output" + tail : head_prefix(prefix) + "lm_head" + tail};
   }
   if (!canonical.starts_with(kBlock)) {
-    return spell(kGlobal, dialect, std::string(prefix), std::string(canonical), tail);
+    return spell(files::kModelNames, dialect, std::string(prefix), std::string(canonical), tail);
   }
   const std::size_t dot = canonical.find('.', kBlock.size());
   const std::string number(canonical.substr(kBlock.size(), dot - kBlock.size()));
   const char* layers = prefix == kGrok1Prefix ? "decoder_layer." : "layers.";
-  return spell(kLayer, dialect, std::string(prefix) + layers + number + ".",
+  return spell(files::kLayerNames, dialect, std::string(prefix) + layers + number + ".",
                std::string(canonical.substr(dot + 1)), tail);
 }
 
@@ -250,16 +185,6 @@ int layer_number(std::string_view published) {
     if (std::from_chars(published.data() + at + word.size(), end, number).ec == std::errc()) return number;
   }
   return -1;
-}
-
-bool is_outside_text_model(std::string_view name) {
-  for (const std::string_view part :
-       {"vision_tower.", "vision_model.", "multi_modal_projector.", "vision_encoder.",
-        "vision_language_adapter.", "patch_merger.", "pre_mm_projector_norm.", "audio_tower."}) {
-    if (name.starts_with(part) || name.starts_with("model." + std::string(part))) return true;
-  }
-  return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attn_rot_embd") ||
-         name.ends_with(".attention.inner_attention.rope.freqs") || name == "rope.freqs";
 }
 
 }  // namespace maestrale::nn

@@ -28,7 +28,4 @@ std::string text_prefix(const files::Checkpoint& checkpoint);
 // 3 of "model.layers.3.mlp.gate.weight" and "blk.3.attn_q.weight"; -1 where a name has no layer.
 int layer_number(std::string_view published);
 
-// Tensors that a text model may leave unclaimed: vision and audio towers, stored rotary tables.
-bool is_outside_text_model(std::string_view name);
-
 }  // namespace maestrale::nn
