@@ -1,5 +1,7 @@
-// Speed of the quantised kernels beside what the same core can do in the same run: dot products on registers
-// alone, loads alone. kernels_bench [--isa NAME] [--format NAME] [--threads N] [--m N] [--seconds S]
+// Speed of the quantised kernels and of attention beside what the same core can do in the same run: dot
+// products on registers alone, loads alone. kernels_bench [--isa NAME] [--format NAME] [--threads N] [--m N]
+// [--seconds S]
+// `--format attention` runs the rows of attention alone.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -12,7 +14,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/threads.h"
+#include "support.h"
+#include "kernels/attention_tile.h"
 #include "kernels/dispatch.h"
 #include "kernels/panels.h"
 #include "kernels/yardsticks.h"
@@ -28,55 +33,40 @@ struct Options {
   double seconds = 1;
 };
 
-struct Lines {
-  explicit Lines(std::size_t bytes)
-      : memory(static_cast<std::byte*>(std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096)), std::free) {
-    std::memset(memory.get(), 0x35, bytes);
-  }
-  std::byte* data() const { return memory.get(); }
-  std::unique_ptr<std::byte, void (*)(void*)> memory;
-};
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// The best of as many runs as fit into `seconds`, at least three.
-template <class Body>
-double best_seconds(const Options& options, Body body) {
-  double best = 1e30;
-  const double start = now();
-  for (int run = 0; run < 3 || now() - start < options.seconds; ++run) {
-    const double begin = now();
-    body();
-    best = std::min(best, now() - begin);
-  }
-  return best;
-}
-
 constexpr std::int64_t kColumns = 4096;
 constexpr std::int64_t kChunk = 8;  // panels that a worker takes at a time
 constexpr std::int64_t kPieceBytes = 16 << 20;
 constexpr std::int64_t kPieceOps =
-    400'000'000;  // of one timed run: short, to fit between other programs' turns
+    400'000'000;            // of one timed run: short, to fit between other programs' turns
+constexpr int kPages = 64;  // of one sequence and KV head: 4,096 keys
 constexpr std::size_t kWeightBytes = std::size_t{256} << 20;  // beyond every cache
 
 class Bench {
  public:
   Bench(const Options& options, const KernelTable& table)
-      : options_(options), table_(table), pool_(options.threads), weights_(kWeightBytes + (1 << 20)) {
+      : options_(options), table_(table), pool_(options.threads), weights_(std::move(HugeBuffer::allocate(kWeightBytes + (1 << 20))).value()) {
     for (int i = 0; i < options.threads; ++i) scratch_.emplace_back(table.matmul_scratch_bytes);
   }
 
   void yardsticks() {
     constexpr std::int64_t kRounds = 1'000'000;
-    const double dots = best_seconds(options_, [&] {
+    const double dots = best_seconds(options_.seconds, [&] {
       pool_.run(options_.threads, [&](std::int64_t, int) { keep_ += table_.dot_yardstick(kRounds); });
     });
     peak_ops_ = 128.0 * kYardstickDots * static_cast<double>(kRounds) * options_.threads / dots;
     measure_reads();
     fmt::print("{} {} thread(s): dots {:.0f} GOP/s, reads {:.1f} GB/s\n", table_.name, options_.threads,
                peak_ops_ / 1e9, peak_bytes_ / 1e9);
+  }
+
+  void attention() {
+    std::memset(weights_.data(), 0, kWeightBytes);
+    for (int i = 0; i < options_.threads; ++i) attention_scratch_.emplace_back(std::size_t{1} << 18);
+    for (const KvType type : {KvType::kF16, KvType::kQ8}) {
+      for (const int head_size : {64, 128}) {
+        for (const int rows : {1, 4, 8, 32}) attention_row(type, head_size, rows);
+      }
+    }
   }
 
   void format(const FormatTraits& facts) {
@@ -92,7 +82,7 @@ class Bench {
   void measure_reads() {
     constexpr std::size_t kPart = std::size_t{16} << 20;
     std::size_t at = 0;
-    const double reads = best_seconds(options_, [&] {
+    const double reads = best_seconds(options_.seconds, [&] {
       const std::byte* part = weights_.data() + at;
       at = (at + kPart) % kWeightBytes;
       const std::size_t chunk = std::size_t{1} << 18;
@@ -119,6 +109,51 @@ class Bench {
     fmt::print("{}: packs {:.2f} GB/s\n", facts.name, static_cast<double>(at) / 1e9 / (now() - start));
   }
 
+  // `rows` queries of a late token against all keys of a sequence, one KV head after the other.
+  void attention_row(KvType type, int head_size, int rows) {
+    const KvHeadLayout layout = kv_head_layout(type, head_size);
+    const std::size_t plane = layout.bytes * kPages;
+    const auto planes = static_cast<std::int64_t>(kWeightBytes / plane);
+    const auto at_once =
+        std::max<std::int64_t>(options_.threads, kPieceOps / (4 * kPages * kPageTokens * head_size * rows));
+    const std::vector<float> queries(static_cast<std::size_t>(rows * head_size), 0.01f);
+    const std::vector<std::int32_t> positions(static_cast<std::size_t>(rows), kPages * kPageTokens - 1);
+    std::int64_t first = 0;
+    const double seconds = best_seconds(options_.seconds, [&] {
+      pool_.run(at_once, [&](std::int64_t i, int worker) {
+        const std::byte* base = weights_.data() + static_cast<std::size_t>((first + i) % planes) * plane;
+        const std::byte* pages[kPages];
+        for (std::size_t page = 0; page < kPages; ++page) pages[page] = base + page * layout.bytes;
+        AttentionTile tile{.type = type,
+                           .layout = layout,
+                           .rows = rows,
+                           .queries = queries.data(),
+                           .positions = positions.data(),
+                           .pages = pages};
+        auto* scratch = reinterpret_cast<float*>(attention_scratch_[static_cast<std::size_t>(worker)].data());
+        tile.scores = scratch;
+        tile.sums = tile.scores + kMaxTileRows * kPageTokens;
+        tile.out = tile.sums + kMaxTileRows * (2 + kLanes);
+        tile.weight_codes = reinterpret_cast<std::int8_t*>(tile.out + kMaxTileRows * layout.value_size);
+        tile.codes = reinterpret_cast<std::byte*>(tile.weight_codes) + kMaxTileRows * kWeightCodes;
+        table_.attend(tile);
+      });
+      first = (first + at_once) % planes;
+    });
+    measure_reads();
+    const double keys = static_cast<double>(at_once) * kPages * kPageTokens;
+    const double ops = 4.0 * keys * head_size * rows / seconds;
+    const double rate = static_cast<double>(at_once) * static_cast<double>(plane) / seconds;
+    fmt::print(
+        "attention {} head {:3}, {:2} rows: {:7.1f} GOP/s {:3.0f} %   {:5.1f} GB/s {:3.0f} %   {:.3f} "
+        "ns/key/row\n",
+        type == KvType::kF16  ? "f16"
+        : type == KvType::kQ8 ? "q8 "
+                              : "f32",
+        head_size, rows, ops / 1e9, 100 * ops / peak_ops_, rate / 1e9, 100 * rate / peak_bytes_,
+        seconds * 1e9 * options_.threads / keys / rows);
+  }
+
   // m activations, piece by piece of the weights.
   void row(const PanelLayout& layout, const FormatTraits& facts, std::size_t bytes, int m) {
     const std::size_t stride = activation_bytes(kColumns);
@@ -134,7 +169,7 @@ class Bench {
     const std::int64_t out_stride = panels * kPanelRows;
     std::vector<float> out(static_cast<std::size_t>(out_stride * m));
     std::int64_t piece = 0;  // walks through all of the weights, so that none is in a cache
-    const double seconds = best_seconds(options_, [&] {
+    const double seconds = best_seconds(options_.seconds, [&] {
       const std::int64_t begin = piece * panels;
       piece = (piece + 2) * panels <= all ? piece + 1 : 0;
       pool_.run((panels + kChunk - 1) / kChunk, [&](std::int64_t chunk, int worker) {
@@ -157,8 +192,8 @@ class Bench {
   Options options_;
   const KernelTable& table_;
   ThreadPool pool_;
-  Lines weights_;
-  std::vector<Lines> scratch_;
+  HugeBuffer weights_;
+  std::vector<Lines> scratch_, attention_scratch_;
   std::atomic<std::int32_t> keep_ = 0;
   double peak_ops_ = 1;
   double peak_bytes_ = 0;
@@ -178,6 +213,7 @@ int run(const Options& options) {
     const bool wanted = options.format.empty() || facts.name == options.format;
     if (wanted && panel_layout(facts.dtype) != nullptr) bench.format(facts);
   }
+  if (options.format.empty() || options.format == "attention") bench.attention();
   return 0;
 }
 

@@ -6,23 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention_bytes.h"
+#include "kernels/attention_page.h"
 #include "kernels/attention_tile.h"
 #include "kernels/elementwise.h"
 
 namespace maestrale::kernels {
-
-constexpr float kMasked = -3.0e38f;  // below every score; its weight is exactly 0
-
-// Keys of one page that some row may see: [begin, end) within the page.
-struct KeyRange {
-  int begin = 0, end = 0;
-};
-
-// The first key that a query at `position` sees.
-[[gnu::always_inline]] inline std::int64_t first_visible(const AttentionTile& tile, std::int64_t position) {
-  if (tile.chunk > 0) return position - position % tile.chunk;
-  return tile.window > 0 && position >= tile.window ? position + 1 - tile.window : 0;
-}
 
 template <class V, KvType kType>
 [[gnu::always_inline]] inline typename V::F32 load_kv(const std::byte* base, std::size_t index) {
@@ -39,7 +28,6 @@ template <class V, KvType kType>
 template <class V, KvType kType, int kRows, int kGroups>
 void score_tile(const AttentionTile& tile, const std::byte* keys, int row, int group) {
   const int size = tile.layout.head_size;
-  const float* scales = reinterpret_cast<const float*>(keys + tile.layout.key_scales);
   typename V::F32 sums[kRows][kGroups];
   const float* q[kRows];
 #pragma GCC unroll 16
@@ -48,33 +36,20 @@ void score_tile(const AttentionTile& tile, const std::byte* keys, int row, int g
 #pragma GCC unroll 16
     for (int g = 0; g < kGroups; ++g) sums[r][g] = V::zero();
   }
-  const int block = kType == KvType::kQ8 ? kKvScaleBlock : size;
-  for (int begin = 0, index = 0; begin < size; begin += block, ++index) {
-    const int end = begin + block < size ? begin + block : size;
-    typename V::F32 scale[kGroups];
+  for (int d = 0; d < size; ++d) {
+    typename V::F32 k[kGroups];
 #pragma GCC unroll 16
     for (int g = 0; g < kGroups; ++g) {
-      scale[g] = V::zero();
-      if constexpr (kType == KvType::kQ8) {
-        scale[g] = V::load(scales + ((group + g) * tile.layout.scale_blocks + index) * kLanes);
-      }
+      const auto at = (static_cast<std::size_t>(group + g) * static_cast<std::size_t>(size) +
+                       static_cast<std::size_t>(d)) *
+                      kLanes;
+      k[g] = load_kv<V, kType>(keys, at);
     }
-    for (int d = begin; d < end; ++d) {
-      typename V::F32 k[kGroups];
 #pragma GCC unroll 16
-      for (int g = 0; g < kGroups; ++g) {
-        const auto at = (static_cast<std::size_t>(group + g) * static_cast<std::size_t>(size) +
-                         static_cast<std::size_t>(d)) *
-                        kLanes;
-        k[g] = load_kv<V, kType>(keys, at);
-        if constexpr (kType == KvType::kQ8) k[g] = V::mul(k[g], scale[g]);
-      }
+    for (int r = 0; r < kRows; ++r) {
+      const auto value = V::broadcast(q[r][d]);
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        const auto value = V::broadcast(q[r][d]);
-#pragma GCC unroll 16
-        for (int g = 0; g < kGroups; ++g) sums[r][g] = V::fma(value, k[g], sums[r][g]);
-      }
+      for (int g = 0; g < kGroups; ++g) sums[r][g] = V::fma(value, k[g], sums[r][g]);
     }
   }
 #pragma GCC unroll 16
@@ -86,10 +61,12 @@ void score_tile(const AttentionTile& tile, const std::byte* keys, int row, int g
 }
 
 template <class V, KvType kType>
-void score_page(const AttentionTile& tile, const std::byte* keys, KeyRange range) {
+void score_page(const AttentionTile& tile, const std::byte* keys, KeyRange range, PageAhead<V>& ahead) {
+  const int share = ahead.lines / 4;
   const int last = (range.end + kLanes - 1) / kLanes;
   int group = range.begin / kLanes;
   for (; group + 2 <= last; group += 2) {
+    ahead.ask(share);
     int row = 0;
     for (; row + 8 <= tile.rows; row += 8) score_tile<V, kType, 8, 2>(tile, keys, row, group);
     for (; row + 4 <= tile.rows; row += 4) score_tile<V, kType, 4, 2>(tile, keys, row, group);
@@ -130,7 +107,6 @@ float soften_row(float* scores, KeyRange range, std::int64_t first, std::int64_t
 template <class V, KvType kType, int kRows, int kVectors>
 void mix_tile(const AttentionTile& tile, const std::byte* part, KeyRange range, int row, int column) {
   const std::byte* values = part + tile.layout.values;
-  const float* scales = reinterpret_cast<const float*>(part + tile.layout.value_scales);
   typename V::F32 sums[kRows][kVectors];
   const auto width = static_cast<std::ptrdiff_t>(tile.layout.value_size);
 #pragma GCC unroll 16
@@ -145,10 +121,6 @@ void mix_tile(const AttentionTile& tile, const std::byte* part, KeyRange range, 
     for (int v = 0; v < kVectors; ++v) {
       const int at = column + v * kLanes;
       value[v] = load_kv<V, kType>(values, static_cast<std::size_t>(key * width + at));
-      if constexpr (kType == KvType::kQ8) {
-        value[v] =
-            V::mul(value[v], V::broadcast(scales[key * tile.layout.scale_blocks + at / kKvScaleBlock]));
-      }
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -182,59 +154,36 @@ void scale_row(float* row, int width, float factor) {
   for (int i = 0; i < width; i += kLanes) V::store(row + i, V::mul(V::load(row + i), V::broadcast(factor)));
 }
 
-// Asks for the row's share of the bytes that the tile reads next: parts of a page are too short for the
-// processor to guess them.
-template <class V>
-void prefetch_share(const std::byte* part, std::size_t bytes, int row, int rows) {
-  const std::size_t lines = bytes / 64;
-  const std::size_t end = lines * static_cast<std::size_t>(row + 1) / static_cast<std::size_t>(rows);
-  for (std::size_t i = lines * static_cast<std::size_t>(row) / static_cast<std::size_t>(rows); i < end; ++i) {
-    V::prefetch(part + 64 * i);
-  }
-}
-
-// Takes slope · distance off the scores of keys [range.begin, range.end), the first of the page at
-// `first_key`.
-template <class V>
-void take_distances(float* scores, KeyRange range, std::int64_t first_key, float slope, std::int64_t centre) {
-  for (int key = range.begin; key < range.end; ++key) {
-    const std::int64_t away = first_key + key - centre;
-    scores[key] -= slope * static_cast<float>(away < 0 ? -away : away);
-  }
-}
-
-// `last` is the newest page of the tile.
 template <class V, KvType kType>
-void attend_page(const AttentionTile& tile, std::int64_t page, std::int64_t last, KeyRange range) {
+void attend_page(const AttentionTile& tile, std::int64_t page, KeyRange range, bool is_last) {
   const std::byte* part = tile.pages[page] + tile.offset;
-  score_page<V, kType>(tile, part, range);
+  auto ahead = page_after<V>(tile, page, is_last);
+  score_page<V, kType>(tile, part, range, ahead);
+  const int share = ahead.lines / 2 / tile.rows;
   const int width = tile.layout.value_size;
   for (int row = 0; row < tile.rows; ++row) {
-    if (tile.soft_cap > 0) {
-      const int first = range.begin / kLanes * kLanes;
-      soft_cap<V>(tile.scores + row * kPageTokens + first, range.end - first, tile.soft_cap);
-    }
-    if (tile.slopes != nullptr) {
-      take_distances<V>(tile.scores + row * kPageTokens, range, page * kPageTokens, tile.slopes[row],
-                        tile.centres[row]);
-    }
+    adjust_scores<V>(tile, range, page, row);
     const std::int64_t end = tile.positions[row] + 1 - page * kPageTokens;
     const std::int64_t begin = first_visible(tile, tile.positions[row]) - page * kPageTokens;
     const float factor =
         soften_row<V>(tile.scores + row * kPageTokens, range, begin, end, tile.sums + row * (2 + kLanes));
     scale_row<V>(tile.out + static_cast<std::ptrdiff_t>(row) * width, width, factor);
-    if (page < last) prefetch_share<V>(tile.pages[page + 1] + tile.offset, tile.layout.bytes, row, tile.rows);
+    ahead.ask(share);
   }
   int column = 0;
-  for (; column + 4 * kLanes <= width; column += 4 * kLanes)
+  for (; column + 4 * kLanes <= width; column += 4 * kLanes) {
+    ahead.ask(ahead.lines * 4 * kLanes / (width - column));
     mix_columns<V, kType, 4>(tile, part, range, column);
-  for (; column < width; column += kLanes) mix_columns<V, kType, 1>(tile, part, range, column);
+  }
+  for (; column < width; column += kLanes) {
+    ahead.ask(ahead.lines * kLanes / (width - column));
+    mix_columns<V, kType, 1>(tile, part, range, column);
+  }
 }
 
 template <class V, KvType kType>
 void attend_tile(const AttentionTile& tile) {
   const int width = tile.layout.value_size;
-  std::int64_t newest = 0, oldest = tile.positions[0];
   for (int row = 0; row < tile.rows; ++row) {
     float* sums = tile.sums + row * (2 + kLanes);
     sums[0] = kMasked;
@@ -245,18 +194,10 @@ void attend_tile(const AttentionTile& tile) {
     }
     for (int i = 0; i < width; i += kLanes)
       V::store(tile.out + static_cast<std::ptrdiff_t>(row) * width + i, V::zero());
-    if (tile.positions[row] > newest) newest = tile.positions[row];
-    if (tile.positions[row] < oldest) oldest = tile.positions[row];
   }
-  const std::int64_t first_key = first_visible(tile, oldest);
-  const std::int64_t last = newest / kPageTokens;
-  for (std::int64_t page = first_key / kPageTokens; page <= last; ++page) {
-    const std::int64_t begin = first_key - page * kPageTokens;
-    const std::int64_t end = newest + 1 - page * kPageTokens;
-    attend_page<V, kType>(
-        tile, page, last,
-        {static_cast<int>(begin > 0 ? begin : 0), static_cast<int>(end < kPageTokens ? end : kPageTokens)});
-  }
+  for_visible_pages(tile, [&](std::int64_t page, KeyRange range, bool is_last) {
+    attend_page<V, kType>(tile, page, range, is_last);
+  });
   for (int row = 0; row < tile.rows; ++row) {
     const auto total = V::broadcast(V::sum(V::load(tile.sums + row * (2 + kLanes) + 2)));
     float* out = tile.out + static_cast<std::ptrdiff_t>(row) * width;
@@ -272,7 +213,7 @@ void attend(const AttentionTile& tile) {
     case KvType::kF16:
       return attend_tile<V, KvType::kF16>(tile);
     case KvType::kQ8:
-      return attend_tile<V, KvType::kQ8>(tile);
+      return attend_bytes<V>(tile);
   }
 }
 

@@ -17,6 +17,7 @@ struct KvHeadLayout {
   int head_size = 0;     // D
   int value_size = 0;    // DV: D rounded up to 16
   int scale_blocks = 0;  // Q8: ceil(D / 32)
+  int key_quads = 0;     // Q8: ceil(D / 4)
   std::size_t key_scales = 0;
   std::size_t values = 0;
   std::size_t value_scales = 0;
@@ -29,8 +30,10 @@ inline KvHeadLayout kv_head_layout(KvType type, int head_size) {
   layout.head_size = head_size;
   layout.value_size = (head_size + kLanes - 1) / kLanes * kLanes;
   layout.scale_blocks = type == KvType::kQ8 ? (head_size + kKvScaleBlock - 1) / kKvScaleBlock : 0;
+  layout.key_quads = type == KvType::kQ8 ? (head_size + 3) / 4 : 0;
+  const int key_size = type == KvType::kQ8 ? layout.key_quads * 4 : head_size;
   const std::size_t scales = static_cast<std::size_t>(layout.scale_blocks) * kPageTokens * sizeof(float);
-  layout.key_scales = static_cast<std::size_t>(head_size) * kPageTokens * element;
+  layout.key_scales = static_cast<std::size_t>(key_size) * kPageTokens * element;
   layout.values = layout.key_scales + scales;
   layout.value_scales = layout.values + static_cast<std::size_t>(layout.value_size) * kPageTokens * element;
   layout.bytes = (layout.value_scales + scales + 63) / 64 * 64;

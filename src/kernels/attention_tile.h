@@ -5,11 +5,20 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/activation_block.h"
 #include "kernels/attention_layout.h"
 
 namespace maestrale::kernels {
 
 constexpr int kMaxTileRows = 32;
+constexpr int kWeightCodes = 2 * kPageTokens;  // bytes of a row's quantised weights
+
+// Bytes that the queries of one tile take when they are quantised.
+inline std::size_t query_code_bytes(int head_size) {
+  const int columns = (head_size + kBlockColumns - 1) / kBlockColumns * kBlockColumns;
+  return static_cast<std::size_t>(kMaxTileRows) * static_cast<std::size_t>(activation_stride(columns)) *
+         sizeof(ActivationBlock);
+}
 
 struct AttentionTile {
   KvType type{};
@@ -26,6 +35,8 @@ struct AttentionTile {
   const std::byte* const* pages = nullptr;  // the sequence's pages
   std::size_t offset = 0;                   // of this layer and KV head within a page
   float* scores = nullptr;                  // scratch [rows][kPageTokens]
+  std::byte* codes = nullptr;               // Q8: scratch for the queries, query_code_bytes()
+  std::int8_t* weight_codes = nullptr;      // Q8: scratch [rows][kWeightCodes]
   float* sums = nullptr;                    // scratch [rows][2 + kLanes]
   float* out = nullptr;                     // [rows][layout.value_size]
 };

@@ -7,6 +7,7 @@
 
 #include "kernels/activation_block.h"
 #include "kernels/matmul_output.h"
+#include "kernels/quantised_dot.h"
 #include "kernels/quantised_kinds.h"
 
 namespace maestrale::kernels {
@@ -23,20 +24,6 @@ struct MatmulArgs {
   MatmulOutput to;
   std::uint8_t* scratch;
 };
-
-// What a dot product begins from, so that codes with kOffset added give the product of the values.
-template <class V, int kOffset, int kChain>
-[[gnu::always_inline]] inline typename V::I32 dot_origin(std::int32_t offset_128) {
-  static_assert(kOffset == 0 || 128 % kOffset == 0);
-  if constexpr (kOffset == 0 || (kChain == 0 && !V::kByteDot)) return V::izero();
-  constexpr int kShift = kOffset == 128  ? 0
-                         : kOffset == 64 ? 1
-                         : kOffset == 32 ? 2
-                         : kOffset == 16 ? 3
-                         : kOffset == 8  ? 4
-                                         : 5;
-  return V::template shift_right<kShift>(V::ibroadcast(offset_128));
-}
 
 // One link of the chain, from the dots of one block.
 template <class V, class Scales>

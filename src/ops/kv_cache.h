@@ -3,9 +3,10 @@
 // every page, so that the pages of a long sequence are one long read. Layout of such a part (D = head size,
 // DV = D rounded up to 16):
 //   keys    F32/F16: [kPageTokens/16][D][16]     16 keys side by side, so a score is one chain over D
-//           Q8:      [kPageTokens/16][D][16] i8, then scales f32 [kPageTokens/16][ceil(D/32)][16]
+//           Q8:      [kPageTokens/16][ceil(D/4)][16][4] u8, a code plus 128, then scales f32
+//                    [kPageTokens/16][ceil(D/32)][16]
 //   values  F32/F16: [kPageTokens][DV]           a row per token, so an output is one chain over tokens
-//           Q8:      [kPageTokens][DV] i8, then scales f32 [kPageTokens][ceil(DV/32)]
+//           Q8:      [kPageTokens/4][DV][4] i8, then scales f32 [ceil(D/32)][kPageTokens]
 // Latent attention keeps one row per token instead, key and value at once, and beside it the indexer's key
 // where the model has one (kernels::KvRowsLayout); there the layers of a page stand side by side.
 //

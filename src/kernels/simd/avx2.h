@@ -191,6 +191,12 @@ struct Avx2 {
     dot.total = iadd(dot.total, {_mm256_madd_epi16(dot.part.a, ones), _mm256_madd_epi16(dot.part.b, ones)});
   }
 
+  SIMD_INLINE I32 dot_weights(I32 total, Quad weights, U8 values) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    return iadd(total, {_mm256_madd_epi16(_mm256_maddubs_epi16(weights, values.a), ones),
+                        _mm256_madd_epi16(_mm256_maddubs_epi16(weights, values.b), ones)});
+  }
+
   SIMD_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
  private:

@@ -134,6 +134,10 @@ struct Avx512 {
     dot.total = _mm512_dpbusd_epi32(dot.total, codes, x);
   }
 
+  SIMD_INLINE I32 dot_weights(I32 total, Quad weights, U8 values) {
+    return _mm512_dpbusd_epi32(total, weights, values);
+  }
+
   SIMD_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
  private:

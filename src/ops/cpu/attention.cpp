@@ -16,11 +16,11 @@ using kernels::kKvScaleBlock;
 using kernels::kLanes;
 using kernels::KvHeadLayout;
 
-// One token's key: element d goes to [group][d][lane].
+// One token's key: element d goes to [group][d][lane], a code to [group][d / 4][lane][d % 4].
 void store_key(const float* key, KvType type, const KvHeadLayout& layout, int slot, std::byte* part) {
   const std::size_t size = static_cast<std::size_t>(layout.head_size);
-  const std::size_t first =
-      static_cast<std::size_t>(slot / kLanes) * size * kLanes + static_cast<std::size_t>(slot % kLanes);
+  const auto group = static_cast<std::size_t>(slot / kLanes), lane = static_cast<std::size_t>(slot % kLanes);
+  const std::size_t first = group * size * kLanes + lane;
   if (type == KvType::kF32) {
     auto* out = reinterpret_cast<float*>(part);
     for (std::size_t d = 0; d < size; ++d) out[first + d * kLanes] = key[d];
@@ -28,7 +28,7 @@ void store_key(const float* key, KvType type, const KvHeadLayout& layout, int sl
     auto* out = reinterpret_cast<std::uint16_t*>(part);
     for (std::size_t d = 0; d < size; ++d) out[first + d * kLanes] = f32_to_f16(key[d]);
   } else {
-    auto* out = reinterpret_cast<std::int8_t*>(part);
+    auto* out = reinterpret_cast<std::uint8_t*>(part);
     auto* scales = reinterpret_cast<float*>(part + layout.key_scales);
     for (int block = 0; block < layout.scale_blocks; ++block) {
       const int begin = block * kKvScaleBlock;
@@ -36,11 +36,16 @@ void store_key(const float* key, KvType type, const KvHeadLayout& layout, int sl
       std::int8_t codes[kKvScaleBlock];
       const int index = (slot / kLanes * layout.scale_blocks + block) * kLanes + slot % kLanes;
       scales[index] = quantise_kv_block(key + begin, n, codes);
-      for (int i = 0; i < n; ++i) out[first + static_cast<std::size_t>(begin + i) * kLanes] = codes[i];
+      for (int i = 0; i < n; ++i) {
+        const auto d = static_cast<std::size_t>(begin + i);
+        const std::size_t quad = group * static_cast<std::size_t>(layout.key_quads) + d / 4;
+        out[(quad * kLanes + lane) * 4 + d % 4] = static_cast<std::uint8_t>(codes[i] + 128);
+      }
     }
   }
 }
 
+// One token's value: element d goes to [slot][d], a code to [slot / 4][d][slot % 4].
 void store_value(const float* value, KvType type, const KvHeadLayout& layout, int slot, std::byte* part) {
   const auto size = static_cast<std::size_t>(layout.head_size);
   const std::size_t first = static_cast<std::size_t>(slot) * static_cast<std::size_t>(layout.value_size);
@@ -50,12 +55,14 @@ void store_value(const float* value, KvType type, const KvHeadLayout& layout, in
     auto* out = reinterpret_cast<std::uint16_t*>(part + layout.values) + first;
     for (std::size_t d = 0; d < size; ++d) out[d] = f32_to_f16(value[d]);
   } else {
-    auto* out = reinterpret_cast<std::int8_t*>(part + layout.values) + first;
-    auto* scales = reinterpret_cast<float*>(part + layout.value_scales) + slot * layout.scale_blocks;
+    auto* out = reinterpret_cast<std::int8_t*>(part + layout.values);
+    auto* scales = reinterpret_cast<float*>(part + layout.value_scales) + slot;
     for (int block = 0; block < layout.scale_blocks; ++block) {
       const int begin = block * kKvScaleBlock;
-      scales[block] =
-          quantise_kv_block(value + begin, std::min(kKvScaleBlock, layout.head_size - begin), out + begin);
+      const int n = std::min(kKvScaleBlock, layout.head_size - begin);
+      std::int8_t codes[kKvScaleBlock];
+      scales[block * kPageTokens] = quantise_kv_block(value + begin, n, codes);
+      for (int i = 0; i < n; ++i) out[(slot / 4 * layout.value_size + begin + i) * 4 + slot % 4] = codes[i];
     }
   }
 }
@@ -131,6 +138,10 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
   tile.scores = queries + kernels::kMaxTileRows * size;
   tile.sums = tile.scores + kernels::kMaxTileRows * kPageTokens;
   tile.out = tile.sums + kernels::kMaxTileRows * (2 + kLanes);
+  tile.weight_codes =
+      reinterpret_cast<std::int8_t*>(tile.out + kernels::kMaxTileRows * tile.layout.value_size);
+  tile.codes =
+      reinterpret_cast<std::byte*>(tile.weight_codes) + kernels::kMaxTileRows * kernels::kWeightCodes;
   table_.attend(tile);
   for (int row = 0; row < tile.rows; ++row) {
     const std::int64_t token = work.first_row + row / group;
