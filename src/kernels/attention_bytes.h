@@ -204,30 +204,42 @@ void join_page(ByteRows& rows, int count) {
 // 0 for other keys. Times kCoarseWeight.
 template <class V>
 float relative_scales(const float* scales, KeyRange range, float* relative) {
-  for (int key = 0; key < kPageTokens; ++key)
-    relative[key] = key >= range.begin && key < range.end ? scales[key] : 0.0f;
-  auto most = V::load(relative);
-  for (int key = kLanes; key < kPageTokens; key += kLanes) most = V::max(most, V::load(relative + key));
-  const float largest = V::largest(most);
+  float seen[kPageTokens];
+  if (range.end - range.begin < kPageTokens) {
+    for (int key = 0; key < kPageTokens; ++key)
+      seen[key] = key >= range.begin && key < range.end ? scales[key] : 0.0f;
+    scales = seen;
+  }
+  typename V::F32 x[kPageTokens / kLanes];
+#pragma GCC unroll 4
+  for (int i = 0; i < kPageTokens / kLanes; ++i) x[i] = V::load(scales + i * kLanes);
+  const float largest = V::largest(V::max(V::max(x[0], x[1]), V::max(x[2], x[3])));
   const auto factor = V::broadcast(largest > 0 ? static_cast<float>(kCoarseWeight) / largest : 0.0f);
-  for (int key = 0; key < kPageTokens; key += kLanes)
-    V::store(relative + key, V::mul(V::load(relative + key), factor));
+#pragma GCC unroll 4
+  for (int i = 0; i < kPageTokens / kLanes; ++i) V::store(relative + i * kLanes, V::mul(x[i], factor));
   return largest;
 }
 
-// A row's weights for one block of values to codes: upper halves, then lower halves where `fine`.
-template <class V, bool kFine>
+// Whether the page is more than a small part of the row's sum.
+[[gnu::always_inline]] inline bool is_fine(const ByteRows& rows, int row) {
+  return rows.fresh[row] > rows.total[row] * kCoarseShare;
+}
+
+// A row's weights for one block of values to codes: upper halves, and lower halves unless kFine is kNone,
+// which are 0 where it is kZero.
+enum class LowerHalf : std::uint8_t { kNone, kZero, kFine };
+template <class V, LowerHalf kLower>
 void quantise_weights(const float* weights, const float* relative, std::int8_t* codes) {
 #pragma GCC unroll 4
   for (int key = 0; key < kPageTokens; key += kLanes) {
     const auto x = V::mul(V::load(weights + key), V::load(relative + key));
-    if constexpr (kFine) {
+    if constexpr (kLower == LowerHalf::kFine) {
       const auto code = V::round_i32(V::mul(x, V::broadcast(static_cast<float>(1 << kFineBits))));
       V::store_i8x16(codes + key, V::template shift_right<kFineBits>(code));
       V::store_i8x16(codes + kPageTokens + key, V::iand(code, V::ibroadcast((1 << kFineBits) - 1)));
     } else {
       V::store_i8x16(codes + key, V::round_i32(x));
-      V::store_i8x16(codes + kPageTokens + key, V::izero());
+      if constexpr (kLower == LowerHalf::kZero) V::store_i8x16(codes + kPageTokens + key, V::izero());
     }
   }
 }
@@ -295,13 +307,14 @@ void mix_block(const AttentionTile& tile, const ByteRows& rows, const std::byte*
 template <class V>
 void mix_byte_page(const AttentionTile& tile, ByteRows& rows, const std::byte* part, PageAhead<V>& ahead) {
   const int width = tile.layout.value_size;
+  bool fine = false;
+  for (int row = 0; row < tile.rows; ++row) fine |= is_fine(rows, row);
   for (int block = 0; block < tile.layout.scale_blocks; ++block) {
     const auto* scales =
         reinterpret_cast<const float*>(part + tile.layout.value_scales) + block * kPageTokens;
     alignas(64) float relative[kPageTokens];
     float largest = 0;
     KeyRange range{-1, -1};
-    bool fine = false;
     for (int row = 0; row < tile.rows; ++row) {
       if (range.begin != rows.range[row].begin || range.end != rows.range[row].end) {
         range = rows.range[row];
@@ -311,11 +324,12 @@ void mix_byte_page(const AttentionTile& tile, ByteRows& rows, const std::byte* p
       std::int8_t* codes = tile.weight_codes + static_cast<std::ptrdiff_t>(row) * kWeightCodes;
       constexpr float kUnit = 1.0f / (kCoarseWeight << kFineBits);
       rows.scale[row] = rows.fresh[row] * largest * kUnit;
-      if (rows.fresh[row] > rows.total[row] * kCoarseShare) {
-        quantise_weights<V, true>(weights, relative, codes);
-        fine = true;
+      if (!fine) {
+        quantise_weights<V, LowerHalf::kNone>(weights, relative, codes);
+      } else if (is_fine(rows, row)) {
+        quantise_weights<V, LowerHalf::kFine>(weights, relative, codes);
       } else {
-        quantise_weights<V, false>(weights, relative, codes);
+        quantise_weights<V, LowerHalf::kZero>(weights, relative, codes);
       }
     }
     const int column = block * kKvScaleBlock;
