@@ -8,6 +8,7 @@ const [rounds, prompt, decode, depth] = numbers.map(Number);
 const threads = 2;
 
 const tokensOf = (count, salt) => Array.from({length: count}, (_, i) => 300 + ((i * 7919 + salt * 104729) % 31000));
+const say = (text) => console.error(`${new Date().toISOString().slice(11, 19)} ${text}`);
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 async function seconds(work) {
@@ -55,20 +56,27 @@ function ours() {
   return out;
 }
 
+say(`llama.cpp loads ${modelPath}`);
 const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: threads});
 const model = await llama.loadModel({modelPath});
 const context = await model.createContext({contextSize: Math.max(prompt, depth) + decode + 64, batchSize: 512, threads});
 const sequence = context.getSequence();
-await theirs(sequence, 0);  // warm
+say("llama.cpp warms up");
+await theirs(sequence, 0);
 
 const runs = {ours: [], theirs: []};
 for (let round = 1; round <= rounds; ++round) {
+  say(`round ${round} of ${rounds}: llama.cpp`);
+  await sequence.clearHistory();
+  await sequence.evaluateWithoutGeneratingNewTokens(tokensOf(prompt, 0));  // we may have pushed its file out of memory
   runs.theirs.push(await theirs(sequence, round));
+  say(`round ${round} of ${rounds}: maestrale`);
   runs.ours.push(ours());
 }
 const middle = (who, what) => median(runs[who].map((run) => run[what]));
 console.log(`${modelPath.split("/").at(-1)}, ${threads} threads, medians of ${rounds} rounds, tokens/s`);
 for (const what of Object.keys(runs.theirs[0])) {
+  if (!(what in runs.ours[0])) continue;
   const [mine, peer] = [middle("ours", what), middle("theirs", what)];
   console.log(`${what.padEnd(12)} maestrale ${mine.toFixed(1).padStart(7)}  llama.cpp ${peer.toFixed(1).padStart(7)}  ` +
               `ratio ${(mine / peer).toFixed(2)}`);

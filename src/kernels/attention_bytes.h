@@ -244,11 +244,19 @@ void quantise_weights(const float* weights, const float* relative, std::int8_t* 
   }
 }
 
+// The values of one block of columns: codes [kPageTokens / 4][width][4] from the block's first column on, and
+// a scale for each key.
+struct BlockValues {
+  const std::byte* codes;
+  std::ptrdiff_t width;
+  const float* scales;
+};
+
 // out[r][16 column …] = keep · out + scale · Σ code · value over the page, kRows rows × kVectors × 16
 // columns of one block.
 template <class V, int kRows, int kVectors>
-void mix_codes(const AttentionTile& tile, const ByteRows& rows, const std::byte* values, int row, int column,
-               bool fine) {
+void mix_codes(const AttentionTile& tile, const ByteRows& rows, const BlockValues& values, int row,
+               int column, bool fine) {
   const auto width = static_cast<std::ptrdiff_t>(tile.layout.value_size);
   const std::int8_t* codes = tile.weight_codes + static_cast<std::ptrdiff_t>(row) * kWeightCodes;
   typename V::I32 sums[kRows][kVectors];
@@ -263,7 +271,7 @@ void mix_codes(const AttentionTile& tile, const ByteRows& rows, const std::byte*
       typename V::U8 value[kVectors];
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v)
-        value[v] = V::load_u8(values + (s * width + column + v * kLanes) * 4);
+        value[v] = V::load_u8(values.codes + (s * values.width + v * kLanes) * 4);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const auto weight = V::quad(x + r * kWeightCodes + 4 * s);
@@ -291,7 +299,7 @@ void mix_codes(const AttentionTile& tile, const ByteRows& rows, const std::byte*
 }
 
 template <class V, int kVectors>
-void mix_block(const AttentionTile& tile, const ByteRows& rows, const std::byte* values, int column,
+void mix_block(const AttentionTile& tile, const ByteRows& rows, const BlockValues& values, int column,
                bool fine) {
   constexpr int kMany = V::kTileRows >= 8 ? 8 : 2;
   int row = 0;
@@ -304,21 +312,22 @@ void mix_block(const AttentionTile& tile, const ByteRows& rows, const std::byte*
   for (; row < tile.rows; ++row) mix_codes<V, 1, kVectors>(tile, rows, values, row, column, fine);
 }
 
-template <class V>
-void mix_byte_page(const AttentionTile& tile, ByteRows& rows, const std::byte* part, PageAhead<V>& ahead) {
+// `values_of(block)` gives each block's values when its turn comes.
+template <class V, class ValuesOf>
+void mix_byte_page(const AttentionTile& tile, ByteRows& rows, ValuesOf values_of, PageAhead<V>& ahead) {
   const int width = tile.layout.value_size;
+  const int blocks = (width + kKvScaleBlock - 1) / kKvScaleBlock;
   bool fine = false;
   for (int row = 0; row < tile.rows; ++row) fine |= is_fine(rows, row);
-  for (int block = 0; block < tile.layout.scale_blocks; ++block) {
-    const auto* scales =
-        reinterpret_cast<const float*>(part + tile.layout.value_scales) + block * kPageTokens;
+  for (int block = 0; block < blocks; ++block) {
+    const BlockValues values = values_of(block);
     alignas(64) float relative[kPageTokens];
     float largest = 0;
     KeyRange range{-1, -1};
     for (int row = 0; row < tile.rows; ++row) {
       if (range.begin != rows.range[row].begin || range.end != rows.range[row].end) {
         range = rows.range[row];
-        largest = relative_scales<V>(scales, range, relative);
+        largest = relative_scales<V>(values.scales, range, relative);
       }
       const float* weights = tile.scores + row * kPageTokens;
       std::int8_t* codes = tile.weight_codes + static_cast<std::ptrdiff_t>(row) * kWeightCodes;
@@ -333,8 +342,7 @@ void mix_byte_page(const AttentionTile& tile, ByteRows& rows, const std::byte* p
       }
     }
     const int column = block * kKvScaleBlock;
-    const std::byte* values = part + tile.layout.values;
-    ahead.ask(ahead.lines / (tile.layout.scale_blocks - block));
+    ahead.ask(ahead.lines / (blocks - block));
     if (column + kKvScaleBlock <= width) {
       mix_block<V, kValueBlockVectors>(tile, rows, values, column, fine);
     } else {
@@ -378,7 +386,12 @@ void attend_bytes(const AttentionTile& tile) {
       ahead.ask(share);
     }
     join_page<V>(rows, tile.rows);
-    mix_byte_page<V>(tile, rows, part, ahead);
+    const auto* scales = reinterpret_cast<const float*>(part + tile.layout.value_scales);
+    const auto values_of = [&](int block) {
+      return BlockValues{part + tile.layout.values + std::ptrdiff_t{block} * kKvScaleBlock * 4,
+                         tile.layout.value_size, scales + block * kPageTokens};
+    };
+    mix_byte_page<V>(tile, rows, values_of, ahead);
   });
   for (int row = 0; row < tile.rows; ++row) {
     const auto total = V::broadcast(rows.total[row]);

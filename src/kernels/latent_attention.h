@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/attention.h"
+#include "kernels/attention_bytes.h"
 #include "kernels/latent_tile.h"
 
 namespace maestrale::kernels {
@@ -135,6 +136,13 @@ void latent_page(const LatentTile& tile, std::int64_t page, const SlotList& list
   for (; column < tile.value_size; column += kLanes) mix_rows<V, kType, 1>(tile, base, list, column);
 }
 
+inline std::int64_t newest_position(const LatentTile& tile) {
+  std::int64_t newest = 0;
+  for (int row = 0; row < tile.rows; ++row)
+    newest = tile.positions[row] > newest ? tile.positions[row] : newest;
+  return newest;
+}
+
 // Calls body(page, list) for each page with something to see for the tile.
 template <class V, class Body>
 void for_pages(const LatentTile& tile, Body body) {
@@ -150,9 +158,7 @@ void for_pages(const LatentTile& tile, Body body) {
     }
     return;
   }
-  std::int64_t newest = 0;
-  for (int row = 0; row < tile.rows; ++row)
-    newest = tile.positions[row] > newest ? tile.positions[row] : newest;
+  const std::int64_t newest = newest_position(tile);
   for (int slot = 0; slot < kPageTokens; ++slot) list.slots[slot] = static_cast<std::uint8_t>(slot);
   for (std::int64_t page = 0; page <= newest / kPageTokens; ++page) {
     const std::int64_t end = newest + 1 - page * kPageTokens;
@@ -177,6 +183,103 @@ void latent_tile(const LatentTile& tile) {
   }
 }
 
+// The same over an 8-bit cache, in integers as attention_bytes.h has them. Rows stand there as keys do; their
+// first parts are brought into the order of values block by block, just before they are multiplied.
+struct ArrangedBlock {
+  alignas(64) std::byte codes[kPageTokens / 4][kKvScaleBlock][4];
+  alignas(64) float scales[kPageTokens];
+};
+
+template <class V>
+void arrange_block(const LatentTile& tile, const std::byte* base, int slots, int block, ArrangedBlock& out) {
+  alignas(64) static constexpr std::uint8_t kTranspose[16] = {0, 4, 8,  12, 1, 5, 9,  13,
+                                                              2, 6, 10, 14, 3, 7, 11, 15};
+  constexpr int kQuads = kKvScaleBlock / 4;
+  const auto order = V::load_table(kTranspose);
+  const auto sign = V::bytes(128);
+  const int quads = tile.layout.size / 4;
+  const int first = block * kQuads, count = quads - first < kQuads ? quads - first : kQuads;
+  const auto* scales = reinterpret_cast<const float*>(base + tile.layout.scales);
+  for (int group = 0; group * kLanes < slots; ++group) {
+    const std::byte* codes = base + (static_cast<std::ptrdiff_t>(group) * quads + first) * 64;
+    for (int quad = 0; quad < count; ++quad) {
+      alignas(64) std::byte parts[4][16];  // four keys each
+      V::store_u8(parts, V::lookup(V::add_u8(V::load_u8(codes + quad * 64), sign), order));
+      for (int part = 0; part < 4; ++part)
+        __builtin_memcpy(out.codes[4 * group + part][4 * quad], parts[part], sizeof(parts[part]));
+    }
+    V::store(out.scales + group * kLanes,
+             V::load(scales + (group * tile.layout.scale_blocks + block) * kLanes));
+  }
+}
+
+inline AttentionTile byte_tile(const LatentTile& tile) {
+  AttentionTile out;
+  out.type = KvType::kQ8;
+  out.layout.head_size = tile.layout.size;
+  out.layout.value_size = tile.value_size;
+  out.layout.key_quads = tile.layout.size / 4;
+  out.layout.key_scales = tile.layout.scales;
+  out.layout.scale_blocks = tile.layout.scale_blocks;
+  out.rows = tile.rows;
+  out.queries = tile.queries;
+  out.positions = tile.positions;
+  out.scores = tile.scores;
+  out.codes = tile.codes;
+  out.weight_codes = tile.weight_codes;
+  out.out = tile.out;
+  return out;
+}
+
+// Scores of slots that are not listed, which no row then sees.
+inline void mask_unlisted(const LatentTile& tile, const SlotList& list) {
+  for (int row = 0; row < tile.rows; ++row) {
+    int at = 0;
+    for (int slot = 0; slot < kPageTokens; ++slot) {
+      if (at < list.count && list.slots[at] == slot) {
+        ++at;
+      } else {
+        tile.scores[row * kPageTokens + slot] = kMasked;
+      }
+    }
+  }
+}
+
+template <class V>
+void attend_latent_bytes(const LatentTile& latent) {
+  const AttentionTile tile = byte_tile(latent);
+  ByteRows rows;
+  begin_rows<V>(tile, rows);
+  quantise_queries<V>(tile, rows);
+  ArrangedBlock arranged = {};
+  const std::int64_t last = newest_position(latent) / kPageTokens;
+  for_pages<V>(latent, [&](std::int64_t page, const SlotList& list) {
+    const std::byte* base = latent.pages[page] + latent.offset;
+    const KeyRange range{0, list.slots[list.count - 1] + 1};
+    PageAhead<V> ahead;
+    if (latent.selected == nullptr && page < last)
+      ahead = {latent.pages[page + 1] + latent.offset, static_cast<int>(latent.layout.bytes / 64)};
+    score_byte_page<V>(tile, rows, base, range, ahead);
+    if (latent.selected != nullptr) mask_unlisted(latent, list);
+    for (int row = 0; row < latent.rows; ++row) {
+      rows.range[row] = row_range(tile, page, row);
+      if (rows.range[row].end > range.end) rows.range[row].end = range.end;
+      weigh_row<V>(tile, rows, row);
+    }
+    join_page<V>(rows, latent.rows);
+    const auto values_of = [&](int block) {
+      arrange_block<V>(latent, base, range.end, block, arranged);
+      return BlockValues{&arranged.codes[0][0][0], kKvScaleBlock, arranged.scales};
+    };
+    mix_byte_page<V>(tile, rows, values_of, ahead);
+  });
+  for (int row = 0; row < latent.rows; ++row) {
+    const auto total = V::broadcast(rows.total[row]);
+    float* out = latent.out + static_cast<std::ptrdiff_t>(row) * latent.value_size;
+    for (int i = 0; i < latent.value_size; i += kLanes) V::store(out + i, V::div(V::load(out + i), total));
+  }
+}
+
 template <class V>
 void attend_latent(const LatentTile& tile) {
   switch (tile.type) {
@@ -185,7 +288,7 @@ void attend_latent(const LatentTile& tile) {
     case KvType::kF16:
       return latent_tile<V, KvType::kF16>(tile);
     case KvType::kQ8:
-      return latent_tile<V, KvType::kQ8>(tile);
+      return attend_latent_bytes<V>(tile);
   }
 }
 

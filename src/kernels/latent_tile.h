@@ -22,6 +22,8 @@ struct LatentTile {
   std::int64_t selected_count = 0;
   const std::byte* const* pages = nullptr;  // the sequence's pages
   std::size_t offset = 0;                   // of this layer's rows within a page
+  std::byte* codes = nullptr;               // Q8: scratch for the queries, query_code_bytes()
+  std::int8_t* weight_codes = nullptr;      // Q8: scratch [rows][kWeightCodes]
   float* scores = nullptr;                  // scratch [rows][kPageTokens]
   float* sums = nullptr;                    // scratch [rows][2 + kLanes]
   float* out = nullptr;                     // [rows][value_size]

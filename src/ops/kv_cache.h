@@ -8,7 +8,8 @@
 //   values  F32/F16: [kPageTokens][DV]           a row per token, so an output is one chain over tokens
 //           Q8:      [kPageTokens/4][DV][4] i8, then scales f32 [ceil(D/32)][kPageTokens]
 // Latent attention keeps one row per token instead, key and value at once, and beside it the indexer's key
-// where the model has one (kernels::KvRowsLayout); there the layers of a page stand side by side.
+// where the model has one (kernels::KvRowsLayout); there the layers of a page stand side by side. Eight-bit
+// rows of latent attention stand as keys of heads do, four elements of sixteen tokens together.
 //
 // Sequences may share pages: those that begin alike use the same ones, and a page may be held for sequences
 // to come. Whoever writes into a page that others use, or that is held, gets a copy first.

@@ -207,8 +207,9 @@ struct Ref {
   SIMD_INLINE U8 load_table(const std::uint8_t* table) {  // 16 entries
     return umap([=](int i) { return unsigned{table[i & 15]}; });
   }
-  SIMD_INLINE U8 lookup(const U8& table, const U8& index) {  // index < 16
-    return umap([&](int i) { return unsigned{table.v[index.v[i]]}; });
+  // Within each 16 bytes; index < 16.
+  SIMD_INLINE U8 lookup(const U8& table, const U8& index) {
+    return umap([&](int i) { return unsigned{table.v[i / 16 * 16 + index.v[i]]}; });
   }
 
   // --- dot products: total[lane] += sum over t < 4 of codes[4 lane + t] * x[t], exact ---

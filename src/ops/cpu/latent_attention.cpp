@@ -11,6 +11,7 @@
 namespace maestrale::ops {
 namespace {
 
+using kernels::kLanes;
 using kernels::kMaxTileRows;
 using kernels::KvRowsLayout;
 
@@ -29,6 +30,23 @@ void store_row(const float* x, KvType type, const KvRowsLayout& layout, int slot
       const int begin = block * kernels::kKvScaleBlock;
       const int n = std::min(kernels::kKvScaleBlock, layout.size - begin);
       scales[block] = quantise_kv_block(x + begin, n, codes + begin);
+    }
+  }
+}
+
+// Eight-bit rows of latent attention stand as keys do (kv_cache.h): four elements of sixteen slots together.
+void store_latent_codes(const float* x, const KvRowsLayout& layout, int slot, std::byte* page) {
+  const int group = slot / kLanes, lane = slot % kLanes, quads = layout.size / 4;
+  auto* codes = reinterpret_cast<std::uint8_t*>(page) + (group * quads * kLanes + lane) * 4;
+  auto* scales = reinterpret_cast<float*>(page + layout.scales) + group * layout.scale_blocks * kLanes + lane;
+  for (int block = 0; block < layout.scale_blocks; ++block) {
+    std::int8_t made[kernels::kKvScaleBlock];
+    const int begin = block * kernels::kKvScaleBlock;
+    const int n = std::min(kernels::kKvScaleBlock, layout.size - begin);
+    scales[block * kLanes] = quantise_kv_block(x + begin, n, made);
+    for (int i = 0; i < n; ++i) {
+      const int element = begin + i;
+      codes[(element / 4 * kLanes) * 4 + element % 4] = static_cast<std::uint8_t>(made[i] + 128);
     }
   }
 }
@@ -76,8 +94,10 @@ void CpuOps::store_rows(const float* x, std::int64_t stride, KvRows which, int l
   for_rows(static_cast<std::int64_t>(rows.positions.size()), [&](std::int64_t row) {
     const std::int32_t position = rows.positions[static_cast<std::size_t>(row)];
     const auto pages = cache.pages(rows.sequences[static_cast<std::size_t>(row)]);
-    store_row(x + row * stride, shape.type, layout, position % kPageTokens,
-              pages[static_cast<std::size_t>(position / kPageTokens)] + offset);
+    std::byte* page = pages[static_cast<std::size_t>(position / kPageTokens)] + offset;
+    if (shape.type == KvType::kQ8 && which == KvRows::kLatent)
+      return store_latent_codes(x + row * stride, layout, position % kPageTokens, page);
+    store_row(x + row * stride, shape.type, layout, position % kPageTokens, page);
   });
 }
 
@@ -117,6 +137,8 @@ void CpuOps::attend_rows(const LatentQueries& queries, int layer, const BatchRow
   tile.offset = shape.rows_offset(KvRows::kLatent, layer);
   tile.scores = scratch + std::int64_t{kMaxTileRows} * size;
   tile.sums = tile.scores + kMaxTileRows * kPageTokens;
+  tile.codes = reinterpret_cast<std::byte*>(tile.sums + kMaxTileRows * (2 + kLanes));
+  tile.weight_codes = reinterpret_cast<std::int8_t*>(tile.codes + kernels::query_code_bytes(size));
   tile.out = out + first * options.latent_size;
   table_.attend_latent(tile);
 }
