@@ -36,6 +36,7 @@ Result<engine::GenerateRequest> make_request(std::vector<text::TokenId> prompt, 
   request.max_tokens = said.max_tokens;
   request.stop_strings = said.stop;
   request.ignore_end = said.ignore_end;
+  request.drafts = said.drafts;
   return request;
 }
 
@@ -102,6 +103,8 @@ json::object generation_json(const engine::Engine& engine, const engine::Generat
   out["first_token_s"] = generation.first_token_s;
   out["prefill_s"] = generation.prefill_s;
   out["decode_s"] = generation.decode_s;
+  out["guesses"] = generation.guesses;
+  out["guessed_right"] = generation.guessed_right;
   if (!shown.events.empty()) {
     json::array logprobs;
     for (const engine::TokenEvent& event : shown.events) {

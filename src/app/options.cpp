@@ -177,6 +177,10 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options) {
               "report log-probabilities, with N alternatives for each token")
       ->group(group);
   app.add_flag("--ignore-end", options.ignore_end, "do not stop at the model's end tokens")->group(group);
+  add_integer(app, "--drafts", options.drafts, 0, 64,
+              "tokens guessed ahead from what followed before, where it saves time; the answer is the same\n"
+              "(default: at most 8; 0: none)")
+      ->group(group);
 }
 
 Result<engine::SamplingParams> resolve_sampling(const SamplingOptions& said, const CommonOptions& common,

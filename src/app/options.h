@@ -67,6 +67,7 @@ struct SamplingOptions {
   std::int64_t max_tokens = -1;
   std::vector<std::string> stop;
   bool ignore_end = false;
+  std::int64_t drafts = engine::kDefaultDrafts;
 };
 constexpr double kDefaultTemperature = 0.8;
 

@@ -30,6 +30,12 @@ Status check_request(const GenerateRequest& request, std::int64_t vocabulary, st
                  .expected = "0 and up, or -1",
                  .found = std::to_string(request.max_tokens)};
   }
+  if (request.drafts < 0) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "drafts out of range",
+                 .expected = "0 and up",
+                 .found = std::to_string(request.drafts)};
+  }
   const auto length = static_cast<std::int64_t>(request.prompt.size());
   if (length > context) {
     return Error{.kind = ErrorKind::kResource,

@@ -33,6 +33,10 @@ class Answer {
   FinishReason reason() const { return *reason_; }
   void cancel() { reason_ = FinishReason::kCancelled; }
   const std::vector<text::TokenId>& history() const { return history_; }  // the prompt, then the answer
+  // Tokens that max_tokens leaves room for.
+  std::int64_t left() const {
+    return max_tokens_ < 0 ? context_ : max_tokens_ - static_cast<std::int64_t>(tokens().size());
+  }
   std::span<const text::TokenId> tokens() const { return std::span(history_).subspan(prompt_); }
 
  private:

@@ -42,6 +42,7 @@ struct LoadOptions {
   std::vector<ops::AdapterChoice> adapters = {};
 };
 constexpr std::int64_t kDefaultContext = 4096;
+constexpr std::int64_t kDefaultDrafts = 8;
 
 // What load() would need, without loading: for `inspect` and for refusals.
 Result<MemoryPlan> plan_memory(const files::Checkpoint& checkpoint, const LoadOptions& options);
@@ -59,6 +60,10 @@ struct GenerateRequest {
   // Adapters of this request (Engine::use_adapters); nothing: the engine's own. Rows that a cache shares
   // between requests must come from the same choices.
   std::optional<std::vector<ops::AdapterChoice>> adapters = {};
+  // Engine::generate: tokens guessed ahead in a step at most, where the time of steps so far says that it
+  // pays (engine/draft.h), or always. The answer is the same. A service decides for all of its requests.
+  std::int64_t drafts = kDefaultDrafts;
+  bool always_draft = false;
 };
 
 struct TokenEvent {
@@ -76,6 +81,7 @@ struct Generation {
   std::string text;
   FinishReason reason = FinishReason::kLength;
   double prefill_s = 0, decode_s = 0, first_token_s = 0;
+  std::int64_t guesses = 0, guessed_right = 0;  // tokens computed ahead, and how many of them were kept
 };
 
 class Engine {

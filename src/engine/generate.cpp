@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/answer.h"
+#include "engine/draft.h"
 #include "engine/engine.h"
 
 namespace maestrale::engine {
@@ -14,6 +15,86 @@ using Clock = std::chrono::steady_clock;
 double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
+
+// Computes the last token of an answer together with guesses at what follows it.
+class Stepper {
+ public:
+  Stepper(Engine& engine, int sequence, const GenerateRequest& request)
+      : engine_(engine), sequence_(sequence), always_(request.always_draft), most_(request.drafts) {
+    if (engine.kv().shape().state_bytes() > 0) most_ = 0;  // a state cannot forget what was wrong
+    logits_.resize(vocabulary());
+  }
+
+  // The tokens of history from `cached` on; the logits of the last one.
+  Status prefill(std::span<const text::TokenId> history, std::int64_t cached) {
+    const auto tokens = history.subspan(static_cast<std::size_t>(cached));
+    const Clock::time_point start = Clock::now();
+    TRY(engine_.append(sequence_, tokens, cached, logits_.data()));
+    meter_.add(std::ssize(tokens), seconds_between(start, Clock::now()));
+    computed_ = std::ssize(history);
+    return {};
+  }
+
+  // The last token of history, and guesses at up to `left` - 1 more.
+  Status decode(std::span<const text::TokenId> history, std::int64_t left) {
+    draft_.clear();
+    const std::int64_t most = std::min({most_, left - 1, engine_.context() - std::ssize(history)});
+    if (most > 0) guess(history, most);
+    tokens_.assign(1, history.back());
+    tokens_.insert(tokens_.end(), draft_.begin(), draft_.end());
+    logits_.resize(std::max(logits_.size(), tokens_.size() * vocabulary()));
+    const Clock::time_point start = Clock::now();
+    TRY(engine_.append(sequence_, tokens_, computed_, nullptr, logits_.data()));
+    meter_.add(std::ssize(tokens_), seconds_between(start, Clock::now()));
+    ++computed_;
+    return {};
+  }
+
+  // The logits that choose the next token.
+  std::span<const float> logits() const {
+    return std::span(logits_).subspan(static_cast<std::size_t>(right_) * vocabulary(), vocabulary());
+  }
+
+  // `token` was chosen: whether its own logits are there already, because it was guessed.
+  bool accept(text::TokenId token) {
+    if (right_ == std::ssize(draft_) || draft_[static_cast<std::size_t>(right_)] != token) return false;
+    ++right_;
+    ++computed_;
+    return true;
+  }
+
+  // After the last accept() of a step: forgets the guesses that were wrong.
+  void settle(Generation& generation) {
+    if (draft_.empty()) return;
+    if (right_ < std::ssize(draft_)) engine_.truncate(sequence_, computed_);
+    draft_meter_.add(std::ssize(draft_), right_);
+    generation.guesses += std::ssize(draft_);
+    generation.guessed_right += right_;
+    draft_.clear();
+    right_ = 0;
+  }
+
+ private:
+  std::size_t vocabulary() const { return static_cast<std::size_t>(engine_.info().vocabulary); }
+
+  void guess(std::span<const text::TokenId> history, std::int64_t most) {
+    draft_ = look_up_draft(history, most);
+    if (draft_.empty() || always_) return;
+    const std::int64_t count = draft_meter_.choose(std::ssize(draft_), 1, meter_.cost());
+    if (count == 0) draft_meter_.rest();
+    draft_.resize(static_cast<std::size_t>(count));
+  }
+
+  Engine& engine_;
+  int sequence_;
+  bool always_;
+  std::int64_t most_;
+  std::int64_t computed_ = 0, right_ = 0;  // tokens of the history that the sequence holds; right guesses
+  std::vector<text::TokenId> draft_, tokens_;
+  std::vector<float> logits_;  // [1 + guesses][vocabulary]
+  CostMeter meter_;
+  DraftMeter draft_meter_;
+};
 
 }  // namespace
 
@@ -50,22 +131,23 @@ Result<Generation> Engine::generate_on(int sequence, std::int64_t cached, const 
   const std::vector<text::TokenId>& history = answer.history();
   // The last token of the prompt is always computed: its logits choose the first token.
   cached = std::clamp<std::int64_t>(cached, 0, static_cast<std::int64_t>(history.size()) - 1);
-  std::vector<float> logits(static_cast<std::size_t>(info().vocabulary));
-  TRY(append(sequence, std::span(history).subspan(static_cast<std::size_t>(cached)), cached, logits.data()));
+  Stepper stepper(*this, sequence, request);
+  TRY(stepper.prefill(history, cached));
   const Clock::time_point prefilled = Clock::now();
   Generation generation;
   generation.prefill_s = seconds_between(start, prefilled);
   SamplerWorkspace workspace;
   for (;;) {
-    const auto event = TRY(answer.next(logits, workspace));
+    const auto event = TRY(answer.next(stepper.logits(), workspace));
     if (answer.tokens().size() <= 1) generation.first_token_s = seconds_between(start, Clock::now());
     if (event) {
       generation.text += event->text;
       if (on_token && !on_token(*event)) answer.cancel();
     }
+    if (!answer.over() && stepper.accept(history.back())) continue;
+    stepper.settle(generation);
     if (answer.over()) break;
-    TRY(append(sequence, std::span(history).last(1), static_cast<std::int64_t>(history.size()) - 1,
-               logits.data()));
+    TRY(stepper.decode(history, answer.left()));
   }
   if (const auto rest = answer.rest()) {
     generation.text += rest->text;

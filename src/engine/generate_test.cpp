@@ -104,6 +104,83 @@ TEST_F(Generate, GoesOnFromACachedPrompt) {
   }
 }
 
+// Repeats its prompt over and over, so that guesses are often right.
+class Parrot : public TokenConstraint {
+ public:
+  Parrot(std::vector<text::TokenId> words, std::size_t wrong_every)
+      : words_(words), wrong_every_(wrong_every) {}
+  void mask(std::span<std::uint64_t> mask) override {
+    std::fill(mask.begin(), mask.end(), 0);
+    // Now and then two may follow, and the model chooses.
+    for (const auto token : {next(), wrong_every_ > 0 && at_ % wrong_every_ == 0 ? next() + 1 : next()})
+      mask[static_cast<std::size_t>(token / 64)] |= std::uint64_t{1} << (token % 64);
+  }
+  bool accept(text::TokenId) override {
+    ++at_;
+    return true;
+  }
+  bool finished() const override { return false; }
+
+ private:
+  text::TokenId next() const { return words_[at_ % words_.size()]; }
+  std::vector<text::TokenId> words_;
+  std::size_t wrong_every_ = 0, at_ = 0;
+};
+
+TEST_F(Generate, GuessesDoNotChangeTheAnswer) {
+  std::int64_t guessed = 0, right = 0;
+  for (const std::size_t wrong_every : {0, 1, 3}) {
+    for (const double temperature : {0.0, 1.0}) {
+      for (const std::int64_t tokens : {1, 2, 30, -1}) {
+        GenerateRequest request = greedy(tokens);
+        request.sampling.temperature = temperature;
+        request.sampling.logprobs = 2;
+        std::vector<float> bits[2];
+        std::vector<text::TokenId> ids[2];
+        for (const std::int64_t drafts : {0, 8}) {
+          request.drafts = drafts;
+          request.always_draft = true;
+          Parrot parrot(request.prompt, wrong_every);
+          const auto result = engine_->generate(
+              request,
+              [&](const TokenEvent& event) {
+                bits[drafts / 8].push_back(event.logprob);
+                return true;
+              },
+              &parrot);
+          ASSERT_TRUE(result.ok()) << result.error().render();
+          ids[drafts / 8] = result->tokens;
+          guessed += result->guesses;
+          right += result->guessed_right;
+          if (drafts == 0) {
+            EXPECT_EQ(result->guesses, 0);
+          }
+        }
+        EXPECT_EQ(ids[0], ids[1]);
+        EXPECT_EQ(bits[0], bits[1]);
+      }
+    }
+  }
+  EXPECT_GT(right, 50);
+  EXPECT_GT(guessed, right);  // wrong ones were there too
+}
+
+TEST_F(Generate, WrongGuessesAreForgottenWhenItEnds) {
+  GenerateRequest request = greedy(20);
+  request.always_draft = true;
+  Parrot parrot(request.prompt, 1);
+  const int sequence = engine_->open_sequence();
+  const auto first = engine_->generate_on(sequence, 0, request, {}, &parrot);
+  ASSERT_TRUE(first.ok());
+  GenerateRequest more = request;
+  more.prompt.insert(more.prompt.end(), first->tokens.begin(), first->tokens.end());
+  const auto going_on =
+      engine_->generate_on(sequence, static_cast<std::int64_t>(more.prompt.size()) - 1, more, {});
+  ASSERT_TRUE(going_on.ok());
+  engine_->close_sequence(sequence);
+  EXPECT_EQ(going_on->tokens, run(more).tokens);
+}
+
 TEST_F(Generate, RefusesByName) {
   GenerateRequest request = greedy(4);
   request.prompt.clear();

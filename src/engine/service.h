@@ -76,7 +76,7 @@ struct ServiceOptions {
   bool prefix_cache = true;
   // Tokens that are guessed ahead for one answer at most, where that is measured to pay; 0: none. The answers
   // are the same. `always_draft` guesses without asking whether it pays.
-  std::int64_t drafts = 8;
+  std::int64_t drafts = kDefaultDrafts;
   bool always_draft = false;
 };
 
