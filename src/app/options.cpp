@@ -134,6 +134,12 @@ void add_adapter_option(CLI::App& app, CommonOptions& options) {
       ->group("Everywhere");
 }
 
+void add_packed_option(CLI::App& app, CommonOptions& options) {
+  add_text(app, "--packed", options.packed,
+           "the model's weights as `maestrale repack` wrote them: no packing now")
+      ->group("Everywhere");
+}
+
 void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   const std::string group = "Sampling";
   const auto number = [&](const char* name, std::optional<double>& target, double low, double high,
@@ -217,6 +223,7 @@ Result<engine::LoadOptions> load_options(const CommonOptions& common, ops::KvTyp
   options.context = common.context;
   options.memory_budget = common.memory;
   options.isa = common.isa;
+  options.packed = common.packed;
   options.kv_type = default_kv_type;
   if (common.kv_type.empty()) return options;
   const auto type = ops::kv_type_from_name(common.kv_type);

@@ -31,6 +31,7 @@ struct CommonOptions {
   std::uint64_t memory = 0;  // bytes; 0: what is free
   std::string kv_type;       // empty: the command's default
   std::string isa;
+  std::string packed;  // file of packed weights; empty: none
   struct AdapterFile {
     std::string path;
     float scale = 1;
@@ -40,6 +41,9 @@ struct CommonOptions {
 
 // Declares --threads --context --seed --json --quiet --memory --kv-type --isa.
 void add_common_options(CLI::App& app, CommonOptions& options);
+
+// Declares --packed, for commands that run a model.
+void add_packed_option(CLI::App& app, CommonOptions& options);
 
 // "PATH" or "PATH=SCALE".
 Result<CommonOptions::AdapterFile> parse_adapter(const std::string& text);

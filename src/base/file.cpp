@@ -78,6 +78,10 @@ Status MappedFile::check_unchanged() const {
                .found = std::to_string(now) + " bytes"};
 }
 
+void MappedFile::will_need() const {
+  if (size_ > 0) ::madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED);
+}
+
 void MappedFile::release(std::span<const std::byte> part) const {
   if (part.empty()) return;
   constexpr std::uintptr_t kPage = 4096;

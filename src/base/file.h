@@ -29,6 +29,8 @@ class MappedFile {
 
   // Error if the file on disk has another size than when it was mapped.
   Status check_unchanged() const;
+  // Tells the kernel that all of it will be read soon.
+  void will_need() const;
   // Tells the kernel that these mapped bytes are not needed for now: they leave this process's resident set.
   void release(std::span<const std::byte> part) const;
 

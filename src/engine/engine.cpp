@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/threads.h"
+#include "engine/packed_file.h"
 #include "ops/cpu/cpu_ops.h"
 
 namespace maestrale::engine {
@@ -131,6 +132,11 @@ Result<MemoryPlan> make_plan(const models::LoadPlan& load, const files::Checkpoi
   return plan;
 }
 
+PackedIdentity packed_identity(const files::Checkpoint& checkpoint, const LoadOptions& options,
+                               std::size_t bytes) {
+  return {.source = fingerprint(checkpoint), .bytes = bytes, .float_arithmetic = options.float_arithmetic};
+}
+
 Status check_choices(std::span<const ops::AdapterChoice> choices, const files::Checkpoint& checkpoint) {
   for (const ops::AdapterChoice& choice : choices) {
     if (choice.adapter >= 0 && static_cast<std::size_t>(choice.adapter) < checkpoint.adapters.size())
@@ -158,6 +164,7 @@ struct Engine::State {
   files::Checkpoint checkpoint;
   LoadOptions options;
   MemoryPlan plan;
+  PackedFile packed;
   std::unique_ptr<ops::Ops> ops;
   std::unique_ptr<models::Model> model;
   std::optional<ops::KvCache> cache;
@@ -198,9 +205,16 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   TRY(check_choices(options.adapters, state.checkpoint));
   state.plan = TRY(make_plan(load, state.checkpoint, *state.ops, options));
   TRY(state.plan.check(budget_of(options)));
-  TRY(state.ops->reserve_weights(load.weight_bytes));
+  if (options.packed.empty()) {
+    TRY(state.ops->reserve_weights(load.weight_bytes));
+  } else {
+    state.packed = TRY(PackedFile::open(options.packed, state.checkpoint.path,
+                                        packed_identity(state.checkpoint, options, load.weight_bytes)));
+    state.ops->use_packed(state.packed.weights());
+  }
   TRY(state.ops->reserve_scratch(options.batch_rows, load.widest_input));
   state.model = TRY(models::load_model(state.checkpoint, *state.ops, options.progress));
+  if (!options.packed.empty()) TRY(state.packed.check_order(state.ops->packed_order()));
   if (options.pack_experts) state.ops->pack_waiting();
   for (const MappedFile& file : state.checkpoint.mappings) {
     TRY(file.check_unchanged());
@@ -215,6 +229,14 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   if (options.progress) options.progress(1.0);
   state.load_seconds = seconds_since(start);
   return engine;
+}
+
+Status Engine::write_packed(const std::filesystem::path& path) {
+  state_->ops->pack_waiting();
+  const auto weights = state_->ops->packed_weights();
+  PackedIdentity identity = packed_identity(state_->checkpoint, state_->options, weights.size());
+  identity.order = state_->ops->packed_order();
+  return engine::write_packed(path, identity, weights);
 }
 
 const models::ModelInfo& Engine::info() const { return state_->model->info(); }

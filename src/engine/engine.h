@@ -36,6 +36,7 @@ struct LoadOptions {
   std::string isa = {};             // "ref", "avx2", "avx512"; empty: MAESTRALE_ISA or the best
   bool float_arithmetic =
       false;  // quantised weights expanded to f32: for comparing with the arithmetic of others
+  std::filesystem::path packed = {};  // a file of Engine::write_packed(); empty: the weights are packed now
   bool pack_experts = false;       // while loading, not when a token first chooses them
   models::Progress progress = {};  // called with 0…1 while loading
   // What sequences use of checkpoint.adapters, unless use_adapters() says otherwise.
@@ -102,6 +103,8 @@ class Engine {
   std::int64_t context() const;
   std::int64_t batch_rows() const;  // rows of one forward at most
   double load_seconds() const;
+  // Writes the packed weights to a file for LoadOptions::packed. kResource where there is no room.
+  Status write_packed(const std::filesystem::path& path);
   ops::ExpertTraffic expert_traffic() const;
 
   // For whoever shares pages between sequences.

@@ -148,5 +148,30 @@ TEST(Engine, AWindowForgetsWhatIsOlder) {
   EXPECT_NE(one, other);
 }
 
+TEST(PackedWeights, AreTheSameModelWithoutPacking) {
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "maestrale_engine.packed";
+  for (const DType dtype : {DType::kF32, DType::kQ4_K}) {
+    const TinyShape shape{.dtype = dtype};
+    const auto packs = tiny_engine({.threads = 2, .context = 64}, shape);
+    ASSERT_TRUE(packs->write_packed(path).ok());
+    for (const std::string& isa : usable_instruction_sets()) {
+      const auto maps = tiny_engine({.threads = 2, .context = 64, .isa = isa, .packed = path}, shape);
+      ASSERT_NE(maps, nullptr);
+      std::vector<float> expected(301), found(301);
+      const auto prompt = some_tokens(20, 301);
+      const int sequence = packs->open_sequence();
+      ASSERT_TRUE(packs->append(sequence, prompt, 0, expected.data()).ok());
+      packs->close_sequence(sequence);
+      ASSERT_TRUE(maps->append(maps->open_sequence(), prompt, 0, found.data()).ok());
+      EXPECT_EQ(expected, found) << isa;
+    }
+    TinyShape other = shape;
+    other.layers = 1;
+    const auto refused = Engine::load(tiny_checkpoint(other), {.threads = 1, .packed = path});
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().render().find("another model"), std::string::npos) << refused.error().render();
+  }
+}
+
 }  // namespace
 }  // namespace maestrale::engine

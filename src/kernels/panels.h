@@ -9,6 +9,10 @@
 
 namespace maestrale::kernels {
 
+// To be counted up by whoever changes how panels of any type stand in memory: files of packed weights begin
+// with it. panels_test.cpp notices.
+constexpr std::uint32_t kPanelVersion = 1;
+
 // The layout for rows stored as `source`; null for types that have none (floats, integers).
 const PanelLayout* panel_layout(DType source);
 

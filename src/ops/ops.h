@@ -163,6 +163,12 @@ class Ops {
   virtual Result<std::size_t> packed_bytes(DType dtype, std::int64_t rows, std::int64_t columns) const = 0;
   // Takes the memory for all weights at once; pack() carves from it.
   virtual Status reserve_weights(std::size_t bytes) = 0;
+  // In place of reserve_weights(): weights that are packed already. pack() and pack_later() then only say
+  // where each stands. The bytes must outlive the Ops.
+  virtual void use_packed(std::span<const std::byte> weights) = 0;
+  // All weights as they stand, and a hash of the matrices' shapes and sizes in their order.
+  virtual std::span<const std::byte> packed_weights() const = 0;
+  virtual std::uint64_t packed_order() const = 0;
   virtual Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) = 0;
   // Reserves the room of a matrix that is packed when it is first used.
   virtual Result<LazyWeight*> pack_later(MatrixSource source) = 0;

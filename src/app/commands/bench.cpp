@@ -130,6 +130,7 @@ Command add_bench(CLI::App& root) {
   add_integer(*app, "--repetitions", plan.repetitions, 1, 1000, "of which the fastest counts (default: 2)");
   add_server_options(*app, options->load);
   add_common_options(*app, options->common);
+  add_packed_option(*app, options->common);
   app->footer(
       "Speeds stand beside what this machine reaches in the same run: int8 operations per second, and bytes "
       "read\n"

@@ -8,6 +8,7 @@ namespace maestrale::app {
 Command add_bench(CLI::App& root);
 Command add_chat(CLI::App& root);
 Command add_convert(CLI::App& root);
+Command add_repack(CLI::App& root);
 Command add_detokenize(CLI::App& root);
 Command add_embed(CLI::App& root);
 Command add_generate(CLI::App& root);

@@ -105,6 +105,7 @@ Command add_embed(CLI::App& root) {
               "only the first N dimensions, for models that were trained for that (default: all)");
   app->add_flag("--truncate", options->truncate, "cut texts that are too long instead of refusing them");
   add_common_options(*app, options->common);
+  add_packed_option(*app, options->common);
   add_adapter_option(*app, options->common);
   app->footer(
       "Prints one line of numbers for each line. Some models want a word before the text, such as \"query: "

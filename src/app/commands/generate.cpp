@@ -68,6 +68,7 @@ Command add_generate(CLI::App& root) {
   app->add_flag("--special", options->special, "read special tokens that the prompt spells, such as <s>");
   add_sampling_options(*app, options->sampling);
   add_common_options(*app, options->common);
+  add_packed_option(*app, options->common);
   add_adapter_option(*app, options->common);
   app->footer(
       "Examples:\n"

@@ -79,6 +79,7 @@ Command add_logits(CLI::App& root) {
            "file for the logits: float32, little-endian, positions x vocabulary")
       ->required();
   add_common_options(*app, options->common);
+  add_packed_option(*app, options->common);
   add_adapter_option(*app, options->common);
   app->footer(
       "The attention cache is f32 here unless --kv-type says otherwise.\n"

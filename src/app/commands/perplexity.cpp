@@ -145,6 +145,7 @@ Command add_perplexity(CLI::App& root) {
   app->add_flag("--second-half", options->second_half,
                 "score only the second half of each window, so that every prediction has context");
   add_common_options(*app, options->common);
+  add_packed_option(*app, options->common);
   add_adapter_option(*app, options->common);
   app->footer(
       "The text is cut into windows of --context tokens (default 512), each starting with BOS where the "

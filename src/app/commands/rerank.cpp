@@ -75,6 +75,7 @@ Command add_rerank(CLI::App& root) {
   add_text(*app, "--query", options->query, "what the lines may answer")->required();
   add_text(*app, "--instruction", options->instruction, "the task, for decoders that are told one");
   add_common_options(*app, options->common);
+  add_packed_option(*app, options->common);
   add_adapter_option(*app, options->common);
   app->footer(
       "Prints scores from 0 to 1 with their lines, the best first.\n"

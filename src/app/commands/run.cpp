@@ -43,6 +43,7 @@ Command add_run(CLI::App& root) {
            "Jinja chat template to use instead of the model's own");
   add_sampling_options(*app, options->sampling);
   add_common_options(*app, options->common);
+  add_packed_option(*app, options->common);
   add_adapter_option(*app, options->common);
   app->footer(
       "Examples:\n"

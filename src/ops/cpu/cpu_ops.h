@@ -32,6 +32,9 @@ class CpuOps final : public Ops {
 
   Result<std::size_t> packed_bytes(DType dtype, std::int64_t rows, std::int64_t columns) const override;
   Status reserve_weights(std::size_t bytes) override;
+  void use_packed(std::span<const std::byte> weights) override { mapped_ = weights; }
+  std::span<const std::byte> packed_weights() const override { return room().first(weights_used_); }
+  std::uint64_t packed_order() const override { return packed_order_; }
   Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) override;
   Result<LazyWeight*> pack_later(MatrixSource source) override;
   Status add_change(Weight& weight, int adapter, float scale, const TensorView& a,
@@ -102,6 +105,9 @@ class CpuOps final : public Ops {
     int count = 0;
   };
   Result<Layout> layout_for(DType dtype, std::int64_t columns, std::int64_t block_columns) const;
+  std::span<const std::byte> room() const;  // of all weights
+  Weight carve(const Layout& layout, std::int64_t rows, std::int64_t columns);
+  std::byte* writable(const Weight& weight) { return weights_.data() + (weight.data - weights_.data()); }
   void for_rows(std::int64_t rows, const std::function<void(std::int64_t)>& body);
   void quantise(const float* x, std::int64_t rows, std::int64_t columns);
   void run_chunk(const float* x, std::int64_t rows, const Projection& projection, std::int64_t first_panel,
@@ -132,7 +138,9 @@ class CpuOps final : public Ops {
   std::vector<float> inner_;  // [rows, rank] between the two sides of a change
   ExpertTraffic expert_traffic_;
   HugeBuffer weights_;
+  std::span<const std::byte> mapped_;  // in place of weights_, packed already
   std::size_t weights_used_ = 0;
+  std::uint64_t packed_order_ = 0;
   HugeBuffer scratch_;  // quantised activations, then one part per worker
   std::size_t activation_room_ = 0;
   std::vector<float> ones_;  // in place of the second factor of gated()

@@ -1,4 +1,7 @@
 // Packing weights into panels, and the products with them.
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -155,19 +158,31 @@ Status CpuOps::reserve_weights(std::size_t bytes) {
   return {};
 }
 
+std::span<const std::byte> CpuOps::room() const {
+  return mapped_.empty() ? std::span<const std::byte>(weights_.data(), weights_.size()) : mapped_;
+}
+
+Weight CpuOps::carve(const Layout& layout, std::int64_t rows, std::int64_t columns) {
+  Weight weight{.rows = rows, .columns = columns, .layout = &layout};
+  weight.bytes = layout.panel_bytes * static_cast<std::size_t>(panels_of(rows));
+  CHECK(weights_used_ + weight.bytes <= room().size(), "weights are planned before they are packed");
+  weight.data = room().data() + weights_used_;
+  weights_used_ += weight.bytes;
+  const std::uint64_t facts[] = {packed_order_, static_cast<std::uint64_t>(rows),
+                                 static_cast<std::uint64_t>(columns), weight.bytes};
+  packed_order_ = XXH3_64bits(facts, sizeof(facts));
+  return weight;
+}
+
 Result<Weight> CpuOps::pack(const TensorView& matrix, const BlockScales& scales) {
   const std::int64_t rows = matrix.rows();
   const std::int64_t columns = matrix.columns();
   layouts_.push_back(TRY(layout_for(matrix.dtype, columns, scales.block_columns)));
   const Layout& layout = layouts_.back();
-  const std::int64_t panels = panels_of(rows);
-  Weight weight{.rows = rows, .columns = columns, .layout = &layout};
-  weight.bytes = layout.panel_bytes * static_cast<std::size_t>(panels);
-  CHECK(weights_used_ + weight.bytes <= weights_.size(), "weights are planned before they are packed");
-  std::byte* base = weights_.data() + weights_used_;
-  weight.data = base;
-  weights_used_ += weight.bytes;
-  pool_.run(panels, [&](std::int64_t panel, int) {
+  const Weight weight = carve(layout, rows, columns);
+  if (!mapped_.empty()) return weight;
+  std::byte* base = writable(weight);
+  pool_.run(panels_of(rows), [&](std::int64_t panel, int) {
     pack_one(layout, matrix, scales, panel, base + static_cast<std::size_t>(panel) * layout.panel_bytes);
   });
   return weight;

@@ -347,11 +347,8 @@ Result<LazyWeight*> CpuOps::pack_later(MatrixSource source) {
                     layouts_.back().floats.block_columns == layout.floats.block_columns;
   if (!same) layouts_.push_back(layout);
   LazyWeight lazy;
-  lazy.weight = {.rows = rows, .columns = columns, .layout = &layouts_.back()};
-  lazy.weight.bytes = layout.panel_bytes * static_cast<std::size_t>(panels_of(rows));
-  CHECK(weights_used_ + lazy.weight.bytes <= weights_.size(), "weights are planned before they are packed");
-  lazy.weight.data = weights_.data() + weights_used_;
-  weights_used_ += lazy.weight.bytes;
+  lazy.weight = carve(layouts_.back(), rows, columns);
+  lazy.packed = !mapped_.empty();
   expert_traffic_.reserved += lazy.weight.bytes;
   lazy.source = std::move(source);
   lazy_.push_back(std::move(lazy));
@@ -367,7 +364,7 @@ void CpuOps::pack_waiting() {
 void CpuOps::pack_now(LazyWeight& lazy) {
   const MatrixSource& source = lazy.source;
   const Layout& layout = *static_cast<const Layout*>(lazy.weight.layout);
-  std::byte* base = weights_.data() + (lazy.weight.data - weights_.data());
+  std::byte* base = writable(lazy.weight);
   std::vector<float> values;
   BlockScales scales{.values = {}, .block_rows = source.block_rows, .block_columns = source.block_columns};
   if (source.scales != nullptr) {
