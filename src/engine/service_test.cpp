@@ -110,8 +110,8 @@ TEST(Service, DrainLetsRunningOnesEndAndCutsTheRest) {
 
   const auto other = service_of({.running = 1});
   std::vector<std::shared_ptr<AnswerStream>> streams;
-  for (int i = 0; i < 20; ++i) streams.push_back(submit(*other, long_request()));
-  other->drain(0.001);
+  for (int i = 0; i < 100; ++i) streams.push_back(submit(*other, long_request()));
+  other->drain(0);  // a hundred one after the other take longer than this loop
   int cut = 0;
   for (const auto& one : streams) {
     const SeenAnswer seen = read_all(*one);
