@@ -113,14 +113,10 @@ void KvCache::let_go(Page page) {
 }
 
 void KvCache::copy(Page from, Page to) {
-  if (shape_.latent) {
-    std::memcpy(address(to), address(from), shape_.page_bytes());
-    return;
-  }
   for (int layer = 0; layer < shape_.layers; ++layer) {
     for (int head = 0; head < shape_.kv_heads; ++head) {
       const std::size_t plane = plane_offset(layer, head);
-      std::memcpy(address(to) + plane, address(from) + plane, shape_.head().bytes);
+      std::memcpy(address(to) + plane, address(from) + plane, shape_.part_bytes());
     }
   }
 }

@@ -8,8 +8,8 @@
 //   values  F32/F16: [kPageTokens][DV]           a row per token, so an output is one chain over tokens
 //           Q8:      [kPageTokens/4][DV][4] i8, then scales f32 [ceil(D/32)][kPageTokens]
 // Latent attention keeps one row per token instead, key and value at once, and beside it the indexer's key
-// where the model has one (kernels::KvRowsLayout); there the layers of a page stand side by side. Eight-bit
-// rows of latent attention stand as keys of heads do, four elements of sixteen tokens together.
+// where the model has one (kernels::KvRowsLayout). Eight-bit rows of latent attention stand as keys of heads
+// do, four elements of sixteen tokens together.
 //
 // Sequences may share pages: those that begin alike use the same ones, and a page may be held for sequences
 // to come. Whoever writes into a page that others use, or that is held, gets a copy first.
@@ -60,10 +60,11 @@ struct KvShape {
     if (latent) return rows(KvRows::kLatent).bytes + rows(KvRows::kIndex).bytes;
     return head().bytes * static_cast<std::size_t>(kv_heads);
   }
-  // Of a layer's rows within a page.
-  std::size_t rows_offset(KvRows which, int layer) const {
-    return layer_bytes() * static_cast<std::size_t>(layer) +
-           (which == KvRows::kIndex ? rows(KvRows::kLatent).bytes : 0);
+  // What a plane holds of a page: a KV head's part, or both kinds of rows.
+  std::size_t part_bytes() const { return latent ? layer_bytes() : head().bytes; }
+  // Of rows within their part.
+  std::size_t rows_offset(KvRows which) const {
+    return which == KvRows::kIndex ? rows(KvRows::kLatent).bytes : 0;
   }
   std::size_t state_bytes() const {  // of one sequence
     return static_cast<std::size_t>(state.layer()) * static_cast<std::size_t>(layers) * sizeof(float);
@@ -114,12 +115,12 @@ class KvCache {
   std::int64_t users(Page page) const { return users_[static_cast<std::size_t>(page)]; }  // sequences
 
   // The part of a page for one layer and KV head stands at pages(sequence)[page] + plane_offset(layer, head);
-  // the rows of latent attention at pages(sequence)[page] + shape().rows_offset(which, layer).
+  // the rows of latent attention, whose only head is 0, shape().rows_offset(which) further.
   std::span<std::byte* const> pages(int sequence) const;
   std::size_t plane_offset(int layer, int kv_head) const {
     const auto plane = static_cast<std::size_t>(layer) * static_cast<std::size_t>(shape_.kv_heads) +
                        static_cast<std::size_t>(kv_head);
-    return plane * static_cast<std::size_t>(total_) * shape_.head().bytes;
+    return plane * static_cast<std::size_t>(total_) * shape_.part_bytes();
   }
   // [shape.state.layer()] of one layer.
   float* state(int sequence, int layer);
@@ -139,8 +140,7 @@ class KvCache {
     std::int64_t state_tokens = 0;
   };
   std::byte* address(Page page) const {
-    return pool_.data() +
-           static_cast<std::size_t>(page) * (shape_.latent ? shape_.page_bytes() : shape_.head().bytes);
+    return pool_.data() + static_cast<std::size_t>(page) * shape_.part_bytes();
   }
   bool is_shared(Page page) const {
     const auto index = static_cast<std::size_t>(page);

@@ -90,7 +90,7 @@ void CpuOps::store_rows(const float* x, std::int64_t stride, KvRows which, int l
                         KvCache& cache) {
   const KvShape& shape = cache.shape();
   const KvRowsLayout layout = shape.rows(which);
-  const std::size_t offset = shape.rows_offset(which, layer);
+  const std::size_t offset = cache.plane_offset(layer, 0) + shape.rows_offset(which);
   for_rows(static_cast<std::int64_t>(rows.positions.size()), [&](std::int64_t row) {
     const std::int32_t position = rows.positions[static_cast<std::size_t>(row)];
     const auto pages = cache.pages(rows.sequences[static_cast<std::size_t>(row)]);
@@ -134,7 +134,7 @@ void CpuOps::attend_rows(const LatentQueries& queries, int layer, const BatchRow
   tile.queries = scratch;
   tile.positions = positions;
   tile.pages = cache.pages(rows.sequences[row]).data();
-  tile.offset = shape.rows_offset(KvRows::kLatent, layer);
+  tile.offset = cache.plane_offset(layer, 0) + shape.rows_offset(KvRows::kLatent);
   tile.scores = scratch + std::int64_t{kMaxTileRows} * size;
   tile.sums = tile.scores + kMaxTileRows * kPageTokens;
   tile.codes = reinterpret_cast<std::byte*>(tile.sums + kMaxTileRows * (2 + kLanes));
@@ -186,7 +186,7 @@ void CpuOps::select_for_row(const float* q, const float* weights, int layer, con
   tile.layout = shape.rows(KvRows::kIndex);
   tile.positions = &position;
   tile.pages = cache.pages(rows.sequences[index]).data();
-  tile.offset = shape.rows_offset(KvRows::kIndex, layer);
+  tile.offset = cache.plane_offset(layer, 0) + shape.rows_offset(KvRows::kIndex);
   tile.scores = reinterpret_cast<float*>(scratch);
   float* ratings = tile.scores + kMaxTileRows * kPageTokens;
   Best best(reinterpret_cast<Rated*>(ratings + kPageTokens), selection.most);
