@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -113,7 +114,11 @@ Status run(const std::vector<std::string>& args) {
   fmt::print("{} {}, {} threads, medians of {}\n", preset, format, engine->threads(), rounds);
   fmt::print("{:24} {:>5} {:>6} {:>9} {:>9} {:>8}  {}\n", "task", "in", "out", "tokens/s", "guessing", "",
              "right");
-  for (const Task& task : tasks) TRY(measure(*engine, task, rounds));
+  std::fflush(stdout);
+  for (const Task& task : tasks) {
+    TRY(measure(*engine, task, rounds));
+    std::fflush(stdout);
+  }
   return {};
 }
 
