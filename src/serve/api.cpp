@@ -105,7 +105,8 @@ struct Api::Route {
   Result<json::value> (Api::*plain)(const Call&) = nullptr;
   Read read = nullptr;
   ReadEncoding read_encoding = nullptr;
-  void (Api::*own)(Call&) = nullptr;
+  void (Api::*parsed)(Call&) = nullptr;  // once the body is parsed, off the server's thread
+  void (Api::*own)(Call&) = nullptr;     // at once
 };
 
 const std::vector<Api::Route>& Api::routes() {
@@ -116,6 +117,12 @@ const std::vector<Api::Route>& Api::routes() {
       {.method = "POST", .path = "/v1/messages", .read = read_messages_api},
       {.method = "POST", .path = "/api/chat", .read = read_ollama_chat_api},
       {.method = "POST", .path = "/api/generate", .read = read_ollama_generate_api},
+      {.method = "POST", .path = "/v1/responses", .parsed = &Api::create_response},
+      {.method = "GET", .path = "/v1/responses/", .own = &Api::stored_response},
+      {.method = "DELETE", .path = "/v1/responses/", .own = &Api::stored_response},
+      {.method = "POST", .path = "/v1/responses/", .own = &Api::stored_response},
+      // After the rows whose path it begins with.
+      {.method = "POST", .path = "/v1/responses/input_tokens", .plain = &Api::count_response_tokens},
       {.method = "POST", .path = "/v1/embeddings", .read_encoding = read_embeddings_api},
       {.method = "POST", .path = "/v1/rerank", .read_encoding = read_rerank_api},
       {.method = "POST", .path = "/api/embed", .read_encoding = read_ollama_embed_api},
@@ -181,6 +188,7 @@ void Api::dispatch(const Route& route, Call call) {
     shared->object = std::move(body->get_object());
     shared->request.body = {};
     if (route.read != nullptr) return generate(*shared, route.read);
+    if (route.parsed != nullptr) return (this->*route.parsed)(*shared);
     if (route.read_encoding != nullptr) return encode(*shared, route.read_encoding);
     answer_plain(*shared, route.plain);
   });
@@ -196,38 +204,48 @@ void Api::answer_plain(Call& call, Result<json::value> (Api::*make)(const Call&)
 void Api::generate(Call& call, Read read) {
   auto translation = read(call.object, call.request);
   if (!translation.ok()) return respond_error(call, api_error(translation.error()));
-  const auto model = models_.find_chat(translation->model);
-  if (!model.ok()) return respond_error(call, api_error(model.error()));
-  chat::ChatService& chat = *(*model)->chat;
-  translation->common().tenant = call.tenant;
-  translation->common().adapter = (*model)->adapter;
-  auto* talk = std::get_if<chat::ChatRequest>(&translation->request);
+  auto asked = ask(call, *translation);
+  if (!asked.ok()) return respond_refusal(call, asked.error());
+  start(std::move(call), std::move(translation).value(), std::move(asked).value());
+}
+
+Result<Api::Asked> Api::ask(const Call& call, Translation& translation) {
+  ServedModel* model = TRY(models_.find_chat(translation.model));
+  translation.common().tenant = call.tenant;
+  translation.common().adapter = model->adapter;
+  const auto* talk = std::get_if<chat::ChatRequest>(&translation.request);
   auto answer =
-      talk != nullptr ? chat.chat(*talk) : chat.complete(std::get<chat::TextRequest>(translation->request));
-  if (!answer.ok()) {
-    ApiError error = api_error(answer.error());
-    if (error.status == 429 && draining_) error.status = 503;
-    return respond_error(call, error);
-  }
+      TRY(talk != nullptr ? model->chat->chat(*talk)
+                          : model->chat->complete(std::get<chat::TextRequest>(translation.request)));
+  return Asked{model, std::move(answer)};
+}
+
+void Api::respond_refusal(const Call& call, const Error& error) {
+  ApiError shown = api_error(error);
+  if (shown.status == 429 && draining_) shown.status = 503;
+  respond_error(call, shown);
+}
+
+void Api::start(Call call, Translation translation, Asked asked) {
   // std::function needs something that can be copied.
-  auto shared = std::make_shared<std::tuple<Call, Translation, std::unique_ptr<chat::Answer>>>(
-      std::move(call), std::move(translation).value(), std::move(answer).value());
-  server_->post([this, shared, served = *model] {
-    auto& [moved, translated, made] = *shared;
-    start_job(std::move(moved), std::move(translated), served, std::move(made));
+  auto shared = std::make_shared<std::tuple<Call, Translation, Asked>>(
+      std::move(call), std::move(translation), std::move(asked));
+  server_->post([this, shared] {
+    auto& [moved, translated, taken] = *shared;
+    start_job(std::move(moved), std::move(translated), std::move(taken));
   });
 }
 
-void Api::start_job(Call call, Translation translation, ServedModel* model,
-                    std::unique_ptr<chat::Answer> answer) {
-  JobOptions job{.translation = std::move(translation), .facts = {}, .answer = std::move(answer)};
-  job.facts = {.id = new_id(24),
+void Api::start_job(Call call, Translation translation, Asked asked) {
+  JobOptions job{.translation = std::move(translation), .facts = {}, .answer = std::move(asked.answer)};
+  const std::string& id = job.translation.id;
+  job.facts = {.id = id.empty() ? new_id(24) : id,
                .model = job.translation.model,
                .created_s = std::time(nullptr),
                .prompt_tokens = job.answer->prompt_tokens()};
   job.exchange = call.exchange;
   job.headers = common_headers(call);
-  job.model = model->id;
+  job.model = asked.model->id;
   job.tenant = call.tenant;
   job.route = call.route;
   job.received = call.received;

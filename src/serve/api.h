@@ -14,6 +14,7 @@
 #include "serve/job.h"
 #include "serve/metrics.h"
 #include "serve/models.h"
+#include "serve/response_store.h"
 #include "serve/work_queue.h"
 
 namespace maestrale::serve {
@@ -63,11 +64,18 @@ class Api {
   void encode(Call& call, ReadEncoding read);
   void give_encoded(const Call& call, const Encoding& encoding, const ServedModel& model,
                     const Result<engine::EncodeAnswer>& answer);
-  void start_job(Call call, Translation translation, ServedModel* model,
-                 std::unique_ptr<chat::Answer> answer);
+  // A request that the model has taken.
+  struct Asked {
+    ServedModel* model;
+    std::unique_ptr<chat::Answer> answer;
+  };
+  Result<Asked> ask(const Call& call, Translation& translation);
+  void start(Call call, Translation translation, Asked asked);
+  void start_job(Call call, Translation translation, Asked asked);
   void respond(const Call& call, net::Response response);
   void respond_json(const Call& call, const json::value& value);
   void respond_error(const Call& call, const ApiError& error);
+  void respond_refusal(const Call& call, const Error& error);  // of a model's queue
   void answer_plain(Call& call, Result<json::value> (Api::*make)(const Call&));
   void write_log(const Call& call, int status, const FinishedRequest* finished,
                  const std::string& label) const;
@@ -83,6 +91,11 @@ class Api {
   Result<json::value> show(const Call& call);
   Result<json::value> version(const Call& call);
   Result<json::value> health(const Call& call);
+  void create_response(Call& call);
+  void stored_response(Call& call);
+  Result<json::value> stored_response_json(const Call& call);
+  Result<json::value> response_input_items(const Call& call, const std::string& id);
+  Result<json::value> count_response_tokens(const Call& call);
   void ready(Call& call);
   void metrics(Call& call);
   void root(Call& call);
@@ -91,6 +104,7 @@ class Api {
   ApiOptions options_;
   Guard guard_;
   Metrics metrics_;
+  ResponseStore responses_;
   std::atomic<bool> draining_{false};
   std::unique_ptr<net::Server> server_;
   std::unordered_set<std::shared_ptr<Job>> jobs_;  // of the server's thread

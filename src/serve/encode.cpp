@@ -26,11 +26,7 @@ void Api::encode(Call& call, ReadEncoding read) {
   (embed != nullptr ? embed->tenant : rerank->tenant) = call.tenant;
   auto flag =
       embed != nullptr ? encoder.embed(*embed, std::move(done)) : encoder.rerank(*rerank, std::move(done));
-  if (!flag.ok()) {
-    ApiError error = api_error(flag.error());
-    if (error.status == 429 && draining_) error.status = 503;
-    return respond_error(call, error);
-  }
+  if (!flag.ok()) return respond_refusal(call, flag.error());
   server_->post(
       [exchange = call.exchange, cancel = *flag] { exchange->watch([cancel] { *cancel = true; }, {}); });
 }

@@ -114,7 +114,7 @@ std::vector<net::Header> Guard::cors(const net::Request& request) const {
   const auto origin = request.header("origin");
   if (!origin || !origin_allowed(*origin, request)) return {};
   return {{"Access-Control-Allow-Origin", std::string(*origin)},
-          {"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+          {"Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"},
           {"Access-Control-Allow-Headers", "*, Authorization"},
           {"Access-Control-Max-Age", "600"},
           {"Vary", "Origin"}};

@@ -84,6 +84,8 @@ void Job::take(chat::AnswerEvent event) {
     if (done != nullptr) finish(*done);
     return;
   }
+  if (!gone_ && options_.translation.writer->sees_events())
+    (void)options_.translation.writer->event(options_.facts, event);
   if (done != nullptr) {
     const chat::AnswerDone copy = *done;
     collect(collected_, std::move(event));

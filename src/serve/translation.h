@@ -43,6 +43,8 @@ class AnswerWriter {
   // Streaming: the bytes to send first, for each event, and after the last.
   virtual std::string begin(const AnswerFacts& facts) = 0;
   virtual std::string event(const AnswerFacts& facts, const chat::AnswerEvent& event) = 0;
+  // Whether event() is to be called for answers that are not streamed, too; what it gives is dropped then.
+  virtual bool sees_events() const { return false; }
   virtual std::string stream_type() const { return "text/event-stream"; }
 };
 
@@ -50,6 +52,7 @@ struct Translation {
   std::string model;
   std::variant<chat::ChatRequest, chat::TextRequest> request;
   bool stream = false;
+  std::string id = {};     // of the answer, as AnswerFacts::id; empty: a new one
   std::string label = {};  // whom the client says it asks for; goes to the log
   std::unique_ptr<AnswerWriter> writer;
 

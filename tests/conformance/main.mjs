@@ -6,7 +6,7 @@ import {anthropicCases} from "./anthropic.mjs";
 import {embeddingCases} from "./embeddings.mjs";
 import {mistralCases} from "./mistral.mjs";
 import {ollamaCases} from "./ollama.mjs";
-import {openaiCases} from "./openai.mjs";
+import {responsesCases} from "./responses.mjs";
 
 const [maestrale, model, template, folder] = process.argv.slice(2);
 const encoder = folder + "/encoder.gguf";
@@ -41,7 +41,7 @@ async function eventually(check, what) {
 
 let passed = 0, failed = 0;
 const world = {address, maestrale, encoder, model: "stories", metric, eventually};
-for (const cases of [openaiCases, anthropicCases, ollamaCases, mistralCases, embeddingCases]) {
+for (const cases of [openaiCases, anthropicCases, ollamaCases, mistralCases, embeddingCases, responsesCases]) {
   for (const [name, run] of Object.entries(cases(world))) {
     try {
       await run();

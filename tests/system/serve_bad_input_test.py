@@ -18,6 +18,7 @@ BASES = {
     "/api/chat": {"model": "tiny", "messages": MESSAGES, "stream": False, "options": {"num_predict": 4}},
     "/api/generate": {"model": "tiny", "prompt": "hi", "stream": False, "options": {"num_predict": 4}},
     "/v1/fim/completions": {"model": "tiny", "prompt": "hi", "max_tokens": 4},
+    "/v1/responses": {"model": "tiny", "input": "hi", "max_output_tokens": 4, "temperature": 0},
     "/v1/embeddings": {"model": "embed", "input": "hi"},
     "/api/embed": {"model": "embed"},
     "/v1/rerank": {"model": "embed", "query": "hi", "documents": ["hi"]},
@@ -40,6 +41,10 @@ FIELDS = {
     "/api/chat": {"model": TEXT, "messages": LIST, "stream": BOOLEAN, "options": OBJECT, "tools": LIST},
     "/api/generate": {"model": TEXT, "prompt": TEXT, "stream": BOOLEAN, "options": OBJECT, "system": TEXT, "raw": BOOLEAN},
     "/v1/fim/completions": {"model": TEXT, "prompt": TEXT, "suffix": TEXT, "max_tokens": INTEGER},
+    "/v1/responses": {"model": TEXT, "instructions": TEXT, "max_output_tokens": INTEGER, "temperature": NUMBER,
+                      "top_p": NUMBER, "stream": BOOLEAN, "store": BOOLEAN, "background": BOOLEAN, "tools": LIST, "text": OBJECT,
+                      "reasoning": OBJECT, "include": LIST, "metadata": OBJECT, "previous_response_id": TEXT,
+                      "parallel_tool_calls": BOOLEAN, "top_logprobs": INTEGER},
     "/v1/embeddings": {"model": TEXT, "dimensions": INTEGER, "encoding_format": TEXT, "user": TEXT},
     "/api/embed": {"model": TEXT, "dimensions": INTEGER, "truncate": BOOLEAN, "options": OBJECT},
     "/v1/rerank": {"model": TEXT, "query": TEXT, "documents": LIST, "top_n": INTEGER, "return_documents": BOOLEAN},
@@ -73,7 +78,7 @@ def mutations(random_source):
             body[name] = random_source.choice([1, "x", True, [], {}])
             yield path, body, name
         elif kind == 5:
-            field = random_source.choice([name for name in body if name not in ("max_tokens", "temperature", "stream", "options")])
+            field = random_source.choice([name for name in body if name not in ("max_tokens", "max_output_tokens", "temperature", "stream", "options")])
             del body[field]
             yield path, body, field
         elif kind == 6 and "messages" in body:

@@ -106,12 +106,6 @@ Result<json::object> read_message(const json::value& value, const std::string& n
   return out;
 }
 
-bool has_tool(const json::array& tools, std::string_view name) {
-  return std::any_of(tools.begin(), tools.end(), [name](const json::value& tool) {
-    return tool.at("function").at("name").as_string() == name;
-  });
-}
-
 // {mode: "auto" | "required", tools: [{type: "function", function: {name}}]}
 Status read_allowed(const json::value& value, json::array& tools, chat::ToolChoice& out) {
   Fields allowed = TRY(Fields::of(value, "tool_choice.allowed_tools"));
@@ -122,22 +116,15 @@ Status read_allowed(const json::value& value, json::array& tools, chat::ToolChoi
   if (named == nullptr) return allowed.missing("tools");
   TRY(allowed.done());
   std::vector<std::string> names;
+  const std::string path = "tool_choice.allowed_tools.tools";
   for (std::size_t i = 0; i < named->size(); ++i) {
-    const std::string path = element("tool_choice.allowed_tools.tools", i);
-    Fields entry = TRY(Fields::of((*named)[i], path));
+    Fields entry = TRY(Fields::of((*named)[i], element(path, i)));
     const json::object* function = TRY(entry.object("function"));
     if (function == nullptr) return entry.missing("function");
-    Fields inner(*function, path + ".function.");
+    Fields inner(*function, element(path, i) + ".function.");
     names.push_back(TRY(inner.required_string("name")));
-    if (!has_tool(tools, names.back())) return bad_field(path, "no tool has this name", {}, names.back());
   }
-  json::array kept;
-  for (json::value& tool : tools) {
-    const std::string name(tool.at("function").at("name").as_string());
-    if (std::find(names.begin(), names.end(), name) != names.end()) kept.push_back(std::move(tool));
-  }
-  tools = std::move(kept);
-  return {};
+  return keep_tools(tools, names, path);
 }
 
 }  // namespace
@@ -183,6 +170,25 @@ json::object tool(std::string name, std::string description, const json::value* 
                             : json::value(json::object{{"type", "object"}, {"properties", json::object()}});
   if (strict) function["strict"] = true;
   return {{"type", "function"}, {"function", std::move(function)}};
+}
+
+bool has_tool(const json::array& tools, std::string_view name) {
+  return std::any_of(tools.begin(), tools.end(), [name](const json::value& tool) {
+    return tool.at("function").at("name").as_string() == name;
+  });
+}
+
+Status keep_tools(json::array& tools, const std::vector<std::string>& names, const std::string& path) {
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (!has_tool(tools, names[i])) return bad_field(element(path, i), "no tool has this name", {}, names[i]);
+  }
+  json::array kept;
+  for (json::value& tool : tools) {
+    const std::string name(tool.at("function").at("name").as_string());
+    if (std::find(names.begin(), names.end(), name) != names.end()) kept.push_back(std::move(tool));
+  }
+  tools = std::move(kept);
+  return {};
 }
 
 Result<json::array> read_messages(const json::array& messages) {

@@ -16,6 +16,9 @@ Result<json::array> read_tools(const json::array& tools, const std::string& name
 // …}. Removes from `tools` what is not allowed.
 Status read_tool_choice(const json::value& choice, json::array& tools, chat::ToolChoice& out);
 Status check_named_tool(const json::array& tools, const chat::ToolChoice& choice, const std::string& field);
+// Removes the tools that are not named; `path`: the list of names.
+Status keep_tools(json::array& tools, const std::vector<std::string>& names, const std::string& path);
+bool has_tool(const json::array& tools, std::string_view name);
 // The text of a string or of a list of text parts.
 Result<std::string> text_of(const json::value& content, const std::string& name);
 // A JSON object written as text, as the arguments of a call.

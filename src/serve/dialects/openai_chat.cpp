@@ -12,6 +12,11 @@ namespace {
 
 constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
 
+Status read_format(Fields& fields, chat::OutputShape& shape) {
+  const json::object* object = TRY(fields.object("response_format"));
+  return object == nullptr ? Status() : read_openai_shape(*object, "response_format.", false, shape);
+}
+
 Status read_bias(Fields& fields, chat::Sampling& sampling) {
   const json::object* bias = TRY(fields.object("logit_bias"));
   if (bias == nullptr) return {};
@@ -28,53 +33,26 @@ Status read_bias(Fields& fields, chat::Sampling& sampling) {
   return {};
 }
 
-Status read_schema(Fields& format, chat::OutputShape& shape) {
-  const json::object* holder = TRY(format.object("json_schema"));
-  if (holder == nullptr) return format.missing("json_schema");
-  Fields inner(*holder, format.name("json_schema") + ".");
+// {name?, description?, strict?, schema}, and the type where the fields stand beside it.
+Status read_schema(Fields& inner, chat::OutputShape& shape) {
   (void)TRY(inner.string("name"));
   (void)TRY(inner.string("description"));
   (void)TRY(inner.boolean("strict"));  // every schema is kept exactly
   const char* key = inner.has("schema_definition") ? "schema_definition" : "schema";  // Mistral's, OpenAI's
   const json::object* schema = TRY(inner.object(key));
   if (schema == nullptr) return inner.missing("schema");
-  TRY(inner.done());
   shape.kind = chat::OutputShape::Kind::kJsonSchema;
   shape.schema = *schema;
   shape.where = inner.name(key);
   return {};
 }
 
-// response_format: OpenAI's types, and regex, grammar (GBNF) and choice of our own.
-Status read_format(Fields& fields, chat::OutputShape& shape) {
-  using Kind = chat::OutputShape::Kind;
-  const json::object* object = TRY(fields.object("response_format"));
-  if (object == nullptr) return {};
-  Fields format(*object, "response_format.");
-  const std::string type = TRY(format.required_string("type"));
-  if (type == "json_object") {
-    shape.kind = Kind::kJsonObject;
-    (void)format.value("json_schema");
-  } else if (type == "json_schema") {
-    TRY(read_schema(format, shape));
-  } else if (type == "regex") {
-    shape.kind = Kind::kRegex;
-    shape.source = TRY(format.required_string("pattern"));
-  } else if (type == "grammar") {
-    shape.kind = Kind::kGrammar;
-    shape.source = TRY(format.required_string("grammar"));
-  } else if (type == "choice") {
-    shape.kind = Kind::kChoice;
-    const json::array* choices = TRY(format.array("choices"));
-    if (choices == nullptr) return format.missing("choices");
-    for (const json::value& choice : *choices) {
-      if (!choice.is_string()) return format.wrong("choices", "strings");
-      shape.choices.emplace_back(choice.get_string());
-    }
-  } else if (type != "text") {
-    return format.wrong("type", "text, json_object, json_schema, regex, grammar or choice");
-  }
-  return format.done();
+Status read_nested_schema(Fields& format, chat::OutputShape& shape) {
+  const json::object* holder = TRY(format.object("json_schema"));
+  if (holder == nullptr) return format.missing("json_schema");
+  Fields inner(*holder, format.name("json_schema") + ".");
+  TRY(read_schema(inner, shape));
+  return inner.done();
 }
 
 Status read_stream(Fields& fields, Translation& out, bool& include_usage) {
@@ -90,13 +68,7 @@ Status read_stream(Fields& fields, Translation& out, bool& include_usage) {
 }
 
 Status read_reasoning(Fields& fields, chat::ChatRequest& chat) {
-  if (const auto effort = TRY(fields.string("reasoning_effort"))) {
-    for (const char* known : {"none", "minimal", "low", "medium", "high", "xhigh"}) {
-      if (*effort == known) chat.reasoning_effort = *effort;
-    }
-    if (chat.reasoning_effort.empty())
-      return fields.wrong("reasoning_effort", "none, minimal, low, medium, high or xhigh");
-  }
+  chat.reasoning_effort = TRY(read_openai_effort(fields, "reasoning_effort"));
   if (const auto budget = TRY(fields.integer("reasoning_budget", 0, kMany))) chat.reasoning_budget = *budget;
   if (const auto mode = TRY(fields.string("prompt_mode"))) {  // Mistral's
     if (*mode != "reasoning") return fields.wrong("prompt_mode", "reasoning");
@@ -146,8 +118,18 @@ Status read_logprobs(Fields& fields, chat::Sampling& sampling) {
   return {};
 }
 
-// Who asks: goes to the log, and is nobody else's business.
-Result<std::string> read_label(Fields& fields) {
+}  // namespace
+
+Result<std::string> read_openai_effort(Fields& fields, std::string_view key) {
+  const auto effort = TRY(fields.string(key));
+  if (!effort) return std::string();
+  for (const char* known : {"none", "minimal", "low", "medium", "high", "xhigh"}) {
+    if (*effort == known) return *effort;
+  }
+  return fields.wrong(key, "none, minimal, low, medium, high or xhigh");
+}
+
+Result<std::string> read_openai_label(Fields& fields) {
   std::string label;
   for (const char* key : {"user", "safety_identifier", "prompt_cache_key"}) {
     if (const auto text = TRY(fields.string(key))) label += (label.empty() ? "" : " ") + *text;
@@ -155,7 +137,35 @@ Result<std::string> read_label(Fields& fields) {
   return label;
 }
 
-}  // namespace
+Status read_openai_shape(const json::object& object, const std::string& path, bool flat,
+                         chat::OutputShape& shape) {
+  using Kind = chat::OutputShape::Kind;
+  Fields format(object, path);
+  const std::string type = TRY(format.required_string("type"));
+  if (type == "json_object") {
+    shape.kind = Kind::kJsonObject;
+    (void)format.value("json_schema");
+  } else if (type == "json_schema") {
+    TRY(flat ? read_schema(format, shape) : read_nested_schema(format, shape));
+  } else if (type == "regex") {
+    shape.kind = Kind::kRegex;
+    shape.source = TRY(format.required_string("pattern"));
+  } else if (type == "grammar") {
+    shape.kind = Kind::kGrammar;
+    shape.source = TRY(format.required_string("grammar"));
+  } else if (type == "choice") {
+    shape.kind = Kind::kChoice;
+    const json::array* choices = TRY(format.array("choices"));
+    if (choices == nullptr) return format.missing("choices");
+    for (const json::value& choice : *choices) {
+      if (!choice.is_string()) return format.wrong("choices", "strings");
+      shape.choices.emplace_back(choice.get_string());
+    }
+  } else if (type != "text") {
+    return format.wrong("type", "text, json_object, json_schema, regex, grammar or choice");
+  }
+  return format.done();
+}
 
 Result<std::vector<std::string>> read_stops(Fields& fields, std::string_view key) {
   std::vector<std::string> stops;
@@ -219,7 +229,7 @@ Result<Translation> read_openai_chat(const json::object& body, bool mistral) {
   TRY(read_logprobs(fields, chat.common.sampling));
   bool include_usage = false;
   TRY(read_stream(fields, out, include_usage));
-  out.label = TRY(read_label(fields));
+  out.label = TRY(read_openai_label(fields));
   TRY(refuse_others(fields));
   TRY(fields.done());
   out.request = std::move(chat);
@@ -265,7 +275,7 @@ Result<Translation> read_openai_text(const json::object& body) {
   TRY(fields.only("best_of", {request.common.choices}, "every answer is returned"));
   bool include_usage = false;
   TRY(read_stream(fields, out, include_usage));
-  out.label = TRY(read_label(fields));
+  out.label = TRY(read_openai_label(fields));
   TRY(fields.done());
   out.request = std::move(request);
   out.writer = make_openai_text_writer({.include_usage = include_usage, .echo = echo ? shown : ""});

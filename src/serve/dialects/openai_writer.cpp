@@ -42,7 +42,9 @@ json::object alternative_json(const chat::TokenAlternative& token) {
           {"bytes", std::move(bytes)}};
 }
 
-json::object note_json(const chat::TokenNote& note) {
+}  // namespace
+
+json::object openai_logprob(const chat::TokenNote& note) {
   json::object out = alternative_json(note.chosen);
   json::array top;
   for (const chat::TokenAlternative& other : note.top) top.push_back(alternative_json(other));
@@ -50,10 +52,12 @@ json::object note_json(const chat::TokenNote& note) {
   return out;
 }
 
+namespace {
+
 json::value chat_logprobs(const std::vector<chat::TokenNote>& notes) {
   if (notes.empty()) return nullptr;
   json::array content;
-  for (const chat::TokenNote& note : notes) content.push_back(note_json(note));
+  for (const chat::TokenNote& note : notes) content.push_back(openai_logprob(note));
   return json::object{{"content", std::move(content)}, {"refusal", nullptr}};
 }
 

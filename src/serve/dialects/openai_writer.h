@@ -13,6 +13,8 @@ struct OpenAiWriterOptions {
   bool thinking_parts = false;  // thoughts as parts of the content, Mistral's way
   std::string echo = {};        // goes before the text
 };
+// {token, logprob, bytes, top_logprobs}
+json::object openai_logprob(const chat::TokenNote& note);
 std::unique_ptr<AnswerWriter> make_openai_chat_writer(OpenAiWriterOptions options);
 std::unique_ptr<AnswerWriter> make_openai_text_writer(OpenAiWriterOptions options);
 
