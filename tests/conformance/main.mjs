@@ -2,10 +2,12 @@
 // the encoders of encoder.py. Prints one line for each failing case and `N passed, N failed`.
 import {spawn} from "node:child_process";
 import {createInterface} from "node:readline";
+import {aiCases} from "./ai.mjs";
 import {anthropicCases} from "./anthropic.mjs";
 import {embeddingCases} from "./embeddings.mjs";
 import {mistralCases} from "./mistral.mjs";
 import {ollamaCases} from "./ollama.mjs";
+import {openaiCases} from "./openai.mjs";
 import {responsesCases} from "./responses.mjs";
 
 const [maestrale, model, template, folder] = process.argv.slice(2);
@@ -41,7 +43,7 @@ async function eventually(check, what) {
 
 let passed = 0, failed = 0;
 const world = {address, maestrale, encoder, model: "stories", metric, eventually};
-for (const cases of [openaiCases, anthropicCases, ollamaCases, mistralCases, embeddingCases, responsesCases]) {
+for (const cases of [openaiCases, anthropicCases, ollamaCases, mistralCases, embeddingCases, responsesCases, aiCases]) {
   for (const [name, run] of Object.entries(cases(world))) {
     try {
       await run();

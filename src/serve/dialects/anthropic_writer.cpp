@@ -41,7 +41,7 @@ class Writer final : public AnswerWriter {
       content.push_back(
           json::object{{"type", "thinking"}, {"thinking", choice.reasoning}, {"signature", ""}});
     if (!choice.text.empty() || (choice.calls.empty() && choice.reasoning.empty()))
-      content.push_back(json::object{{"type", "text"}, {"text", choice.text}, {"citations", nullptr}});
+      content.push_back(json::object{{"type", "text"}, {"text", choice.text}});
     for (const chat::Call& call : choice.calls) {
       auto input = arguments_of(json::value(call.arguments), "arguments");
       content.push_back(json::object{{"type", "tool_use"},
@@ -73,8 +73,7 @@ class Writer final : public AnswerWriter {
     if (const auto* end = std::get_if<chat::ChoiceDone>(&event.what)) {
       end_ = *end;
       std::string out;
-      if (index_ == 0 && open_.empty())
-        out += start("text", json::object{{"type", "text"}, {"text", ""}, {"citations", nullptr}});
+      if (index_ == 0 && open_.empty()) out += start("text", json::object{{"type", "text"}, {"text", ""}});
       return out + stop();
     }
     std::string out;
@@ -112,7 +111,7 @@ class Writer final : public AnswerWriter {
       case Kind::kText:
         if (open_ != "text") {
           out += stop();
-          out += start("text", {{"type", "text"}, {"text", ""}, {"citations", nullptr}});
+          out += start("text", {{"type", "text"}, {"text", ""}});
         }
         return out + delta({{"type", "text_delta"}, {"text", part.text}});
       case Kind::kReasoning:

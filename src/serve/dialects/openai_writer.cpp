@@ -97,8 +97,12 @@ class ChatWriter final : public AnswerWriter {
     if (const auto* done = std::get_if<chat::AnswerDone>(&event.what)) return last(facts, *done);
     State& state = state_of(event.choice);
     if (const auto* end = std::get_if<chat::ChoiceDone>(&event.what)) {
-      return open(facts, event.choice, state) +
-             chunk(facts, event.choice, json::object(), nullptr, json::value(openai_finish(end->end)));
+      std::string out = open(facts, event.choice, state);
+      if (options_.thinking_parts) {
+        ends_.emplace_back(event.choice, end->end);
+        return out;
+      }
+      return out + chunk(facts, event.choice, json::object(), nullptr, json::value(openai_finish(end->end)));
     }
     const auto& delta = std::get<chat::ChoiceDelta>(event.what);
     std::string out = open(facts, event.choice, state);
@@ -159,7 +163,7 @@ class ChatWriter final : public AnswerWriter {
   }
 
   std::string chunk(const AnswerFacts& facts, int choice, json::object delta, json::value logprobs,
-                    json::value finish) const {
+                    json::value finish, json::value usage = nullptr) const {
     json::array choices;
     choices.push_back(json::object{{"index", choice},
                                    {"delta", std::move(delta)},
@@ -167,7 +171,7 @@ class ChatWriter final : public AnswerWriter {
                                    {"finish_reason", std::move(finish)}});
     json::object out = frame(facts, "chat.completion.chunk");
     out["choices"] = std::move(choices);
-    if (options_.include_usage && !options_.thinking_parts) out["usage"] = nullptr;
+    if (!usage.is_null() || (options_.include_usage && !options_.thinking_parts)) out["usage"] = usage;
     return sse(out);
   }
 
@@ -205,6 +209,13 @@ class ChatWriter final : public AnswerWriter {
     std::string out;
     if (done.error) {
       out += sse(error_json(DialectName::kOpenAi, api_error(*done.error)));
+    } else if (options_.thinking_parts) {
+      // Mistral's clients want a choice in every chunk: the usage comes with the last end.
+      for (std::size_t i = 0; i < ends_.size(); ++i) {
+        out +=
+            chunk(facts, ends_[i].first, json::object(), nullptr, json::value(openai_finish(ends_[i].second)),
+                  i + 1 == ends_.size() ? json::value(openai_usage(done)) : json::value());
+      }
     } else if (options_.include_usage) {
       json::object usage = frame(facts, "chat.completion.chunk");
       usage["choices"] = json::array();
@@ -216,6 +227,7 @@ class ChatWriter final : public AnswerWriter {
 
   OpenAiWriterOptions options_;
   std::vector<State> states_;
+  std::vector<std::pair<int, chat::End>> ends_;  // Mistral's: said last
 };
 
 class TextWriter final : public AnswerWriter {
