@@ -16,15 +16,16 @@ namespace {
 
 constexpr std::int64_t kApplicationId = 0x4d737472;  // "Mstr", in the file's head
 
-// SQLite would let the umask decide; keys and usage are their owner's alone.
+// SQLite would let the umask decide; keys and usage are their owner's alone. A file that is there must not be
+// opened here: closing it would drop the locks that other connections of this process hold on it.
 Status make_private(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (descriptor >= 0) {
     ::close(descriptor);
     return {};
   }
   const int code = errno;
-  if (code == EACCES || code == EROFS) return {};  // may be readable still: SQLite says more
+  if (code == EEXIST || code == EACCES || code == EROFS) return {};  // SQLite says more
   return Error{.kind = code == ENOENT ? ErrorKind::kNotFound : ErrorKind::kIo,
                .what = fmt::format("cannot open the store: {}", std::strerror(code)),
                .where = path};

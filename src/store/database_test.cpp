@@ -1,6 +1,8 @@
 #include "store/database.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -171,6 +173,24 @@ TEST(Database, AFolderThatCannotBeWrittenIsAnError) {
   EXPECT_EQ(old_file.kind, ErrorKind::kIo) << old_file.render();
   EXPECT_EQ(new_file.kind, ErrorKind::kIo) << new_file.render();
   EXPECT_NE(new_file.hint.find("folder must be"), std::string::npos) << new_file.render();
+}
+
+// Another process must see this one's locks, however often this one opens the file: else it takes itself for
+// the last one and removes the log that is written to.
+TEST(Database, ASecondConnectionKeepsTheLocksOfTheFirst) {
+  const Scratch folder;
+  auto first = std::move(Database::open(folder / "a.db", kOne)).value();
+  auto second = std::move(Database::open(folder / "a.db", kOne)).value();
+  const pid_t other = ::fork();
+  if (other == 0) {
+    Stranger(folder / "a.db").run("SELECT count(*) FROM note");
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(other, &status, 0), other);
+  EXPECT_TRUE(std::filesystem::exists(folder / "a.db-wal"));
+  ASSERT_TRUE(first->change("INSERT INTO note (text) VALUES ('a')").ok());
+  EXPECT_EQ(second->value("SELECT count(*) FROM note").value(), Value(std::int64_t{1}));
 }
 
 TEST(Database, IsItsOwnersAlone) {
