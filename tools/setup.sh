@@ -3,7 +3,7 @@
 set -u
 packages=(
   g++ cmake ninja-build ccache pkg-config python3
-  libboost1.81-dev libboost-json1.81-dev libpcre2-dev libutf8proc-dev libfmt-dev libcli11-dev libxxhash-dev
+  libboost1.81-dev libboost-json1.81-dev libpcre2-dev libutf8proc-dev libfmt-dev libcli11-dev libtomlplusplus-dev libxxhash-dev
   libedit-dev libsodium-dev libsqlite3-dev libgtest-dev libgmock-dev
 )
 [ "${1:-}" = "--format" ] && packages+=(clang-format)

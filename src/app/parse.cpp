@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <charconv>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 
 namespace maestrale::app {
@@ -82,6 +84,38 @@ Result<std::uint64_t> parse_size(std::string_view text, const std::string& where
   const double bytes = read_whole(number, value) ? value * unit_bytes(unit) : 0.0;
   if (bytes >= 1.0 && bytes < 9e18) return static_cast<std::uint64_t>(bytes);
   return unreadable(where, "a size such as 8GB, 512MiB or 16g", text);
+}
+
+Result<std::int64_t> parse_duration(std::string_view text, const std::string& where) {
+  constexpr std::pair<char, std::int64_t> kUnits[] = {
+      {'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
+  constexpr std::int64_t kMost = std::int64_t{100} * 366 * 86400;
+  const std::string_view trimmed = trim(text);
+  std::int64_t number = 0;
+  for (const auto& [unit, seconds] : kUnits) {
+    if (!trimmed.ends_with(unit) || !read_whole(trimmed.substr(0, trimmed.size() - 1), number)) continue;
+    if (number >= 1 && number <= kMost / seconds) return number * seconds;
+  }
+  return unreadable(where, "a time such as 90s, 15m, 12h, 30d or 2w, at most 100 years", text);
+}
+
+Result<std::int64_t> parse_date(std::string_view text, const std::string& where) {
+  namespace chrono = std::chrono;
+  const std::string trimmed(trim(text));
+  const bool timed = trimmed.size() == std::string_view("2027-01-31T12:00:00Z").size();
+  int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, end = 0;
+  const char* form = timed ? "%4d-%2d-%2dT%2d:%2d:%2dZ%n" : "%4d-%2d-%2d%n";
+  const int read =
+      timed ? std::sscanf(trimmed.c_str(), form, &year, &month, &day, &hour, &minute, &second, &end)
+            : std::sscanf(trimmed.c_str(), form, &year, &month, &day, &end);
+  const chrono::year_month_day date{chrono::year(year), chrono::month(static_cast<unsigned>(month)),
+                                    chrono::day(static_cast<unsigned>(day))};
+  const bool in_day = hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 && second < 60;
+  if (read >= 3 && end == static_cast<int>(trimmed.size()) && year >= 1970 && date.ok() && in_day) {
+    const auto days = chrono::sys_days(date).time_since_epoch().count();
+    return std::int64_t{days} * 86400 + hour * 3600 + minute * 60 + second;
+  }
+  return unreadable(where, "a date such as 2027-01-31 or 2027-01-31T12:00:00Z", text);
 }
 
 Result<std::vector<std::int64_t>> parse_integers(std::string_view text, std::int64_t low, std::int64_t high,

@@ -20,6 +20,10 @@ Result<std::uint64_t> parse_seed(std::string_view text, const std::string& where
 Result<double> parse_number(std::string_view text, double low, double high, const std::string& where);
 // "8GB", "512 MiB", "1.5g", "2000000": bytes. K, M, G, T are powers of 1000, with an i of 1024.
 Result<std::uint64_t> parse_size(std::string_view text, const std::string& where);
+// "90s", "15m", "12h", "30d", "2w": seconds.
+Result<std::int64_t> parse_duration(std::string_view text, const std::string& where);
+// "2027-01-31" or "2027-01-31T12:00:00Z" (UTC), as seconds since 1970.
+Result<std::int64_t> parse_date(std::string_view text, const std::string& where);
 // "1,2,3" or "[1, 2, 3]"; at least one.
 Result<std::vector<text::TokenId>> parse_tokens(std::string_view text, const std::string& where);
 // "128,4096": whole numbers in [low, high].

@@ -20,6 +20,22 @@ TEST(Parse, Integers) {
   }
 }
 
+TEST(Parse, TimesAndDates) {
+  EXPECT_EQ(parse_duration("90s", "x").value(), 90);
+  EXPECT_EQ(parse_duration("15m", "x").value(), 900);
+  EXPECT_EQ(parse_duration("12h", "x").value(), 43200);
+  EXPECT_EQ(parse_duration(" 30d ", "x").value(), 2592000);
+  EXPECT_EQ(parse_duration("2w", "x").value(), 1209600);
+  for (const char* bad : {"", "d", "1", "0d", "-1d", "1.5d", "1y", "99999999999999999w", "40000d"})
+    EXPECT_FALSE(parse_duration(bad, "x").ok()) << bad;
+  EXPECT_EQ(parse_date("1970-01-02", "x").value(), 86400);
+  EXPECT_EQ(parse_date("2024-02-29", "x").value(), 1709164800);
+  EXPECT_EQ(parse_date("2024-02-29T01:02:03Z", "x").value(), 1709164800 + 3723);
+  for (const char* bad : {"", "2024", "2023-02-29", "2024-13-01", "2024-00-01", "1969-12-31", "2024-01-01x",
+                          "2024-01-01T24:00:00Z", "2024-01-01T00:00:00", "24-01-01", "2024-1--1"})
+    EXPECT_FALSE(parse_date(bad, "x").ok()) << bad;
+}
+
 TEST(Parse, NumbersAreFinite) {
   EXPECT_EQ(parse_number("0.5", 0, 1, "x").value(), 0.5);
   EXPECT_EQ(parse_number("1e-3", 0, 1, "x").value(), 1e-3);

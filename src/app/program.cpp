@@ -23,8 +23,8 @@ std::vector<Command> add_commands(CLI::App& root) {
   return {add_generate(root), add_run(root),      add_chat(root),       add_bench(root),
           add_inspect(root),  add_tokenize(root), add_detokenize(root), add_template(root),
           add_embed(root),    add_rerank(root),   add_perplexity(root), add_logits(root),
-          add_quantize(root), add_convert(root),  add_repack(root),
-          add_serve(root)};
+          add_quantize(root), add_convert(root),  add_repack(root),     add_serve(root),
+          add_keys(root),     add_config(root)};
 }
 
 int report(const Status& status) {

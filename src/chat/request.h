@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -56,7 +57,9 @@ struct CommonRequest {
   OutputShape shape = {};
   std::optional<AdapterWish> adapter = {};  // nothing: the model as it is
   std::string tenant = {};
-  double weight = 1;
+  double weight = 1;  // share of its tenant among the tenants that have work
+  // Asked with the prompt's tokens before the engine is; an error refuses the request. Empty: none.
+  std::function<Status(std::int64_t prompt_tokens)> admit = {};
 };
 
 struct ChatRequest {

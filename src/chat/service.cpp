@@ -236,6 +236,7 @@ Result<engine::ServiceRequest> ChatService::engine_request(const CommonRequest& 
                      fmt::format("at most {}", context), std::to_string(common.least_context));
   }
   if (prompt.empty()) return bad_field("prompt", "the prompt is empty", "at least one token");
+  if (common.admit) TRY(common.admit(length));
   engine::ServiceRequest request;
   request.generate.sampling =
       TRY(resolve(common.sampling, engine().checkpoint().generation_config, tokenizer_->size()));

@@ -173,6 +173,29 @@ TEST_F(Workers, ATenantWithManyRequestsLeavesRoomForAnother) {
   run();
 }
 
+// Both always have work: what they get stands in the ratio of their weights.
+TEST_F(Workers, TenantsAreServedByTheirWeights) {
+  make({.running = 2, .prefix_cache = false});
+  std::map<std::string, std::int64_t> tokens;
+  std::vector<std::string> owners;
+  const auto ask = [&](const std::string& tenant, double weight) {
+    add({.generate = request_of(some_tokens(8, 256, streams_.size()), 24),
+         .tenant = tenant,
+         .weight = weight});
+    owners.push_back(tenant);
+  };
+  for (int i = 0; i < 120; ++i) {
+    ask("light", 1);
+    ask("heavy", 3);
+  }
+  for (int i = 0; i < 1500; ++i) step();
+  for (std::size_t i = 0; i < owners.size(); ++i) {
+    if (!seen_[i].choices.empty()) tokens[owners[i]] += std::ssize(seen_[i].choices[0].tokens);
+  }
+  ASSERT_FALSE(worker_->idle()) << "work is left for both";
+  EXPECT_NEAR(static_cast<double>(tokens["heavy"]) / static_cast<double>(tokens["light"]), 3, 0.5);
+}
+
 TEST_F(Workers, CancellationFreesEverythingWithinAStep) {
   make({.chunk = 16});
   const std::size_t prefilling = add(some_tokens(200, 256, 1), 50), giving = add(some_tokens(4, 256, 2), 50);

@@ -35,6 +35,12 @@ Status check_line(std::string_view line, bool first) {
 
 }  // namespace
 
+std::string_view trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+}
+
 std::optional<std::string_view> Request::header(std::string_view name) const {
   for (const Header& header : headers) {
     if (header.name == name) return header.value;

@@ -37,6 +37,8 @@ struct Response {
 std::string_view reason_phrase(int status);
 bool equal_ignoring_case(std::string_view a, std::string_view b);
 std::string lower_case(std::string_view text);
+// Without blanks, tabs and carriage returns at its ends.
+std::string_view trimmed(std::string_view text);
 // "%2F" to "/"; nothing where a percent sign is not followed by two hexadecimal digits, or for a NUL.
 std::optional<std::string> percent_decode(std::string_view text);
 // Whether only this machine can reach the address.

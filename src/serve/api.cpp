@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <boost/json/serialize.hpp>
+#include <cmath>
 #include <ctime>
 #include <future>
 #include <tuple>
@@ -49,10 +50,8 @@ Api::Api(Models models, ApiOptions options)
 }
 
 Api::~Api() {
-  // Encoders first: what they give is rendered by the workers.
-  for (const auto& model : models_.all()) {
-    if (model->encoder) model->drain(0);
-  }
+  // Everything ends and is counted: encoders' answers by the workers, the others' by the server's thread.
+  for (const auto& model : models_.all()) model->drain(0);
   workers_.reset();
   if (server_ != nullptr) {
     server_->stop(0);
@@ -101,7 +100,7 @@ net::Response Api::render_error(int status, std::string_view message, std::strin
 // A row: who answers what. Exactly one of the ways is set.
 struct Api::Route {
   std::string_view method, path;
-  bool open = false;  // needs no key
+  std::optional<Scope> scope = {};  // nothing: needs no key
   Result<json::value> (Api::*plain)(const Call&) = nullptr;
   Read read = nullptr;
   ReadEncoding read_encoding = nullptr;
@@ -111,35 +110,59 @@ struct Api::Route {
 
 const std::vector<Api::Route>& Api::routes() {
   static const std::vector<Route> kRoutes = {
-      {.method = "POST", .path = "/v1/chat/completions", .read = read_chat_completions},
-      {.method = "POST", .path = "/v1/completions", .read = read_completions},
-      {.method = "POST", .path = "/v1/fim/completions", .read = read_fim_completions},
-      {.method = "POST", .path = "/v1/messages", .read = read_messages_api},
-      {.method = "POST", .path = "/api/chat", .read = read_ollama_chat_api},
-      {.method = "POST", .path = "/api/generate", .read = read_ollama_generate_api},
-      {.method = "POST", .path = "/v1/responses", .parsed = &Api::create_response},
-      {.method = "GET", .path = "/v1/responses/", .own = &Api::stored_response},
-      {.method = "DELETE", .path = "/v1/responses/", .own = &Api::stored_response},
-      {.method = "POST", .path = "/v1/responses/", .own = &Api::stored_response},
+      {.method = "POST",
+       .path = "/v1/chat/completions",
+       .scope = Scope::kGenerate,
+       .read = read_chat_completions},
+      {.method = "POST", .path = "/v1/completions", .scope = Scope::kGenerate, .read = read_completions},
+      {.method = "POST",
+       .path = "/v1/fim/completions",
+       .scope = Scope::kGenerate,
+       .read = read_fim_completions},
+      {.method = "POST", .path = "/v1/messages", .scope = Scope::kGenerate, .read = read_messages_api},
+      {.method = "POST", .path = "/api/chat", .scope = Scope::kGenerate, .read = read_ollama_chat_api},
+      {.method = "POST",
+       .path = "/api/generate",
+       .scope = Scope::kGenerate,
+       .read = read_ollama_generate_api},
+      {.method = "POST", .path = "/v1/responses", .scope = Scope::kGenerate, .parsed = &Api::create_response},
+      {.method = "GET", .path = "/v1/responses/", .scope = Scope::kGenerate, .own = &Api::stored_response},
+      {.method = "DELETE", .path = "/v1/responses/", .scope = Scope::kGenerate, .own = &Api::stored_response},
+      {.method = "POST", .path = "/v1/responses/", .scope = Scope::kGenerate, .own = &Api::stored_response},
       // After the rows whose path it begins with.
-      {.method = "POST", .path = "/v1/responses/input_tokens", .plain = &Api::count_response_tokens},
-      {.method = "POST", .path = "/v1/embeddings", .read_encoding = read_embeddings_api},
-      {.method = "POST", .path = "/v1/rerank", .read_encoding = read_rerank_api},
-      {.method = "POST", .path = "/api/embed", .read_encoding = read_ollama_embed_api},
-      {.method = "POST", .path = "/api/embeddings", .read_encoding = read_ollama_embeddings_api},
-      {.method = "POST", .path = "/v1/messages/count_tokens", .plain = &Api::count_tokens},
-      {.method = "POST", .path = "/tokenize", .plain = &Api::tokenize},
-      {.method = "POST", .path = "/detokenize", .plain = &Api::detokenize},
-      {.method = "POST", .path = "/api/show", .plain = &Api::show},
-      {.method = "GET", .path = "/v1/models", .plain = &Api::models},
-      {.method = "GET", .path = "/v1/models/", .plain = &Api::model},
-      {.method = "GET", .path = "/api/tags", .plain = &Api::tags},
-      {.method = "GET", .path = "/api/ps", .plain = &Api::running},
-      {.method = "GET", .path = "/api/version", .plain = &Api::version},
-      {.method = "GET", .path = "/health", .open = true, .plain = &Api::health},
-      {.method = "GET", .path = "/ready", .open = true, .own = &Api::ready},
-      {.method = "GET", .path = "/metrics", .own = &Api::metrics},
-      {.method = "GET", .path = "/", .open = true, .own = &Api::root},
+      {.method = "POST",
+       .path = "/v1/responses/input_tokens",
+       .scope = Scope::kModels,
+       .plain = &Api::count_response_tokens},
+      {.method = "POST",
+       .path = "/v1/embeddings",
+       .scope = Scope::kEmbed,
+       .read_encoding = read_embeddings_api},
+      {.method = "POST", .path = "/v1/rerank", .scope = Scope::kEmbed, .read_encoding = read_rerank_api},
+      {.method = "POST",
+       .path = "/api/embed",
+       .scope = Scope::kEmbed,
+       .read_encoding = read_ollama_embed_api},
+      {.method = "POST",
+       .path = "/api/embeddings",
+       .scope = Scope::kEmbed,
+       .read_encoding = read_ollama_embeddings_api},
+      {.method = "POST",
+       .path = "/v1/messages/count_tokens",
+       .scope = Scope::kModels,
+       .plain = &Api::count_tokens},
+      {.method = "POST", .path = "/tokenize", .scope = Scope::kModels, .plain = &Api::tokenize},
+      {.method = "POST", .path = "/detokenize", .scope = Scope::kModels, .plain = &Api::detokenize},
+      {.method = "POST", .path = "/api/show", .scope = Scope::kModels, .plain = &Api::show},
+      {.method = "GET", .path = "/v1/models", .scope = Scope::kModels, .plain = &Api::models},
+      {.method = "GET", .path = "/v1/models/", .scope = Scope::kModels, .plain = &Api::model},
+      {.method = "GET", .path = "/api/tags", .scope = Scope::kModels, .plain = &Api::tags},
+      {.method = "GET", .path = "/api/ps", .scope = Scope::kModels, .plain = &Api::running},
+      {.method = "GET", .path = "/api/version", .scope = Scope::kModels, .plain = &Api::version},
+      {.method = "GET", .path = "/health", .plain = &Api::health},
+      {.method = "GET", .path = "/ready", .own = &Api::ready},
+      {.method = "GET", .path = "/metrics", .scope = Scope::kMetrics, .own = &Api::metrics},
+      {.method = "GET", .path = "/", .own = &Api::root},
   };
   return kRoutes;
 }
@@ -163,9 +186,11 @@ void Api::handle(net::Request request, std::shared_ptr<net::Exchange> exchange) 
     if (matches && route.method == method) found = &route;
   }
   call.route = found != nullptr ? found->path : "";
-  const Guard::Verdict verdict = guard_.check(call.request, asks || (found != nullptr && found->open));
+  std::optional<Scope> scope = found != nullptr ? found->scope : Scope::kModels;
+  if (asks) scope.reset();
+  const Guard::Verdict verdict = guard_.check(call.request, scope);
   if (verdict.status != 0) return respond_error(call, refusal(verdict.status, verdict.message));
-  call.tenant = verdict.tenant;
+  call.key = verdict.key;
   if (asks) return respond(call, {.status = 204, .headers = {}, .body = {}});
   if (found == nullptr) {
     const std::string what = fmt::format("{} {}", call.request.method, call.request.path.substr(0, 200));
@@ -179,6 +204,8 @@ void Api::dispatch(const Route& route, Call call) {
   if (route.own != nullptr) return (this->*route.own)(call);
   if (!starts_stream(call.request)) return answer_plain(call, route.plain);
   if (draining_) return respond_error(call, refusal(503, "the server is shutting down"));
+  const bool counted = route.scope == Scope::kGenerate || route.scope == Scope::kEmbed;
+  if (counted && !admit(call)) return;
   auto shared = std::make_shared<Call>(std::move(call));
   const bool taken = workers_->push([this, shared, &route] {
     auto body = parse_json(shared->request.body, "body", kMaxNesting);
@@ -209,20 +236,27 @@ void Api::generate(Call& call, Read read) {
   start(std::move(call), std::move(translation).value(), std::move(asked).value());
 }
 
-Result<Api::Asked> Api::ask(const Call& call, Translation& translation) {
+Result<Api::Asked> Api::ask(Call& call, Translation& translation) {
   ServedModel* model = TRY(models_.find_chat(translation.model));
-  translation.common().tenant = call.tenant;
-  translation.common().adapter = model->adapter;
+  chat::CommonRequest& common = translation.common();
+  common.tenant = call.tenant();
+  common.weight = call.key ? call.key->weight : 1;
+  common.adapter = model->adapter;
+  common.admit = [this, &call, &common](std::int64_t prompt) {
+    return reserve(call, prompt + std::max<std::int64_t>(common.max_tokens, 0) * common.choices);
+  };
   const auto* talk = std::get_if<chat::ChatRequest>(&translation.request);
   auto answer =
       TRY(talk != nullptr ? model->chat->chat(*talk)
                           : model->chat->complete(std::get<chat::TextRequest>(translation.request)));
+  common.admit = {};
   return Asked{model, std::move(answer)};
 }
 
 void Api::respond_refusal(const Call& call, const Error& error) {
   ApiError shown = api_error(error);
   if (shown.status == 429 && draining_) shown.status = 503;
+  shown.retry_s = call.retry_s;
   respond_error(call, shown);
 }
 
@@ -246,7 +280,7 @@ void Api::start_job(Call call, Translation translation, Asked asked) {
   job.exchange = call.exchange;
   job.headers = common_headers(call);
   job.model = asked.model->id;
-  job.tenant = call.tenant;
+  job.tenant = call.tenant();
   job.route = call.route;
   job.received = call.received;
   job.dialect = call.dialect;
@@ -256,8 +290,10 @@ void Api::start_job(Call call, Translation translation, Asked asked) {
   call.object = {};
   call.exchange.reset();
   const auto holder = std::make_shared<std::weak_ptr<Job>>();
-  job.finished = [this, call, label, holder](const FinishedRequest& finished, int status) {
+  job.finished = [this, call, label, holder, uid = job.facts.id](const FinishedRequest& finished,
+                                                                 int status) {
     metrics_.responded(call.route, status);
+    record(call, uid, finished);
     write_log(call, status, &finished, label);
     // Not at once: the job is still at work.
     server_->post([this, holder] { jobs_.erase(holder->lock()); });
@@ -272,6 +308,7 @@ std::vector<net::Header> Api::common_headers(const Call& call) const {
   std::vector<net::Header> headers = guard_.cors(call.request);
   headers.push_back({"x-request-id", call.id});
   if (call.dialect == DialectName::kAnthropic) headers.push_back({"request-id", call.id});
+  add_limits(call, headers);
   return headers;
 }
 
@@ -289,7 +326,9 @@ void Api::respond_json(const Call& call, const json::value& value) {
 
 void Api::respond_error(const Call& call, const ApiError& error) {
   net::Response response{.status = error.status, .headers = {{"Content-Type", "application/json"}}};
-  if (error.status == 429 || error.status == 503) response.headers.push_back({"Retry-After", "1"});
+  if (error.status == 429 || error.status == 503)
+    response.headers.push_back(
+        {"Retry-After", fmt::format("{:.0f}", std::max(1.0, std::ceil(error.retry_s)))});
   if (error.status == 401) response.headers.push_back({"WWW-Authenticate", "Bearer"});
   response.body = json::serialize(error_json(call.dialect, error));
   respond(call, std::move(response));
@@ -302,7 +341,7 @@ void Api::write_log(const Call& call, int status, const FinishedRequest* finishe
   json::object line{{"time", std::time(nullptr)}, {"request_id", call.id}, {"method", call.request.method},
                     {"path", call.request.path},  {"status", status},      {"seconds", taken.count()},
                     {"client", call.request.peer}};
-  if (!call.tenant.empty()) line["key"] = call.tenant;
+  if (call.key) line["key"] = call.key->name;
   if (!label.empty()) line["user"] = label;
   if (finished != nullptr) {
     const engine::Usage& usage = finished->usage;
@@ -329,13 +368,15 @@ void Api::ready(Call& call) {
 }
 
 void Api::metrics(Call& call) {
+  std::optional<StoreStats> store;
+  if (options_.accounts != nullptr) store = options_.accounts->stats();
   std::vector<ModelStats> stats;
   for (const auto& model : models_.all()) {
     if (!model->adapter) stats.push_back({model->id, model->stats()});
   }
   respond(call, {.status = 200,
                  .headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
-                 .body = metrics_.render(stats, server_->stats())});
+                 .body = metrics_.render(stats, server_->stats(), store)});
 }
 
 void Api::root(Call& call) {

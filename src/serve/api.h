@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "net/server.h"
+#include "serve/accounts.h"
 #include "serve/encoding.h"
 #include "serve/guard.h"
 #include "serve/job.h"
@@ -26,6 +27,7 @@ struct ApiOptions {
   double stuck_s = 60;  // /ready fails where a step takes longer
   // One line of JSON for each request; empty: no log.
   std::function<void(const std::string&)> log = {};
+  Accounts* accounts = nullptr;  // keys with limits, and the ledger; outlives the Api
 };
 
 // What a route is given. `object`: the parsed body of a POST.
@@ -33,9 +35,14 @@ struct Call {
   net::Request request;
   std::shared_ptr<net::Exchange> exchange;
   DialectName dialect = DialectName::kOpenAi;
-  std::string route = {}, id = {}, tenant = {};
+  std::string route = {}, id = {};
+  std::shared_ptr<const ApiKey> key = {};                 // null: nobody's
+  std::shared_ptr<Limits::Reservation> reservation = {};  // of tokens, where the key has limits
+  double retry_s = 0;                                     // above 0: a limit of the key refused it
   std::chrono::steady_clock::time_point received = {};
   json::object object = {};
+
+  std::string tenant() const { return key ? key->name : std::string(); }
 };
 
 class Api {
@@ -69,9 +76,14 @@ class Api {
     ServedModel* model;
     std::unique_ptr<chat::Answer> answer;
   };
-  Result<Asked> ask(const Call& call, Translation& translation);
+  Result<Asked> ask(Call& call, Translation& translation);
   void start(Call call, Translation translation, Asked asked);
   void start_job(Call call, Translation translation, Asked asked);
+  bool admit(const Call& call);
+  // Reserves the tokens of a request, or says in the call when to come again.
+  Status reserve(Call& call, std::int64_t tokens);
+  void record(const Call& call, const std::string& uid, const FinishedRequest& finished);
+  void add_limits(const Call& call, std::vector<net::Header>& headers) const;
   void respond(const Call& call, net::Response response);
   void respond_json(const Call& call, const json::value& value);
   void respond_error(const Call& call, const ApiError& error);

@@ -93,6 +93,26 @@ TEST_F(ApiTest, StreamsInEveryDialect) {
   EXPECT_NE(lines.find(R"("done_reason":"stop")"), std::string::npos);
 }
 
+TEST_F(ApiTest, SaysHowLongItTookWhenAsked) {
+  start();
+  std::string body = kHello;
+  EXPECT_FALSE(post("/v1/chat/completions", body).as_object().contains("timings"));
+  body.insert(1, R"("timings":true,)");
+  const json::value timings = post("/v1/chat/completions", body).at("timings");
+  EXPECT_EQ(timings.at("predicted_n"), 5);
+  EXPECT_TRUE(timings.as_object().contains("prompt_ms"));
+  body.insert(1, R"("stream":true,)");
+  const std::string stream = send("POST", "/v1/chat/completions", body).body;
+  EXPECT_NE(stream.find(R"("choices":[],"timings":{"queue_ms")"), std::string::npos) << stream;
+  EXPECT_TRUE(stream.ends_with("data: [DONE]\n\n"));
+  EXPECT_TRUE(post("/v1/completions", R"({"model":"tiny","prompt":"x","timings":true})")
+                  .as_object()
+                  .contains("timings"));
+  EXPECT_EQ(
+      post("/v1/completions", R"({"model":"tiny","prompt":"x","timings":1})", 400).at("error").at("param"),
+      "timings");
+}
+
 TEST_F(ApiTest, ReadsToolCalls) {
   script_.reply = "I look.<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}</tool_call>";
   start();
@@ -194,8 +214,8 @@ TEST_F(ApiTest, KeysHostsAndOrigins) {
   EXPECT_EQ(preflight.status, 204);
   EXPECT_EQ(header(preflight, "access-control-allow-origin"), "http://good");
   Guard guard({.keys = {}, .hosts = {}, .origins = {}, .loopback = true});
-  EXPECT_EQ(guard.check({.headers = {{"host", "evil.example:80"}}}, true).status, 421);
-  EXPECT_EQ(guard.check({.headers = {{"host", "[::1]:80"}}}, true).status, 0);
+  EXPECT_EQ(guard.check({.headers = {{"host", "evil.example:80"}}}, {}).status, 421);
+  EXPECT_EQ(guard.check({.headers = {{"host", "[::1]:80"}}}, {}).status, 0);
 }
 
 TEST_F(ApiTest, OtherRoutes) {

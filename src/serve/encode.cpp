@@ -23,7 +23,7 @@ void Api::encode(Call& call, ReadEncoding read) {
   chat::Encoder& encoder = *(*model)->encoder;
   auto* embed = std::get_if<chat::EmbedRequest>(&shared->second.request);
   auto* rerank = std::get_if<chat::RerankRequest>(&shared->second.request);
-  (embed != nullptr ? embed->tenant : rerank->tenant) = call.tenant;
+  (embed != nullptr ? embed->tenant : rerank->tenant) = call.tenant();
   auto flag =
       embed != nullptr ? encoder.embed(*embed, std::move(done)) : encoder.rerank(*rerank, std::move(done));
   if (!flag.ok()) return respond_refusal(call, flag.error());
@@ -33,12 +33,13 @@ void Api::encode(Call& call, ReadEncoding read) {
 
 void Api::give_encoded(const Call& call, const Encoding& encoding, const ServedModel& model,
                        const Result<engine::EncodeAnswer>& answer) {
-  FinishedRequest finished{.model = model.id, .tenant = call.tenant, .route = call.route};
+  FinishedRequest finished{.model = model.id, .tenant = call.tenant(), .route = call.route};
   if (answer.ok()) finished.usage = answer->usage;
   finished.reason = answer.ok()                                    ? "stop"
                     : answer.error().kind == ErrorKind::kCancelled ? "cancelled"
                                                                    : "error";
   metrics_.finished(finished);
+  record(call, new_id(24), finished);
   if (!answer.ok()) {
     ApiError error = api_error(answer.error());
     if (error.status < 500) error.status = 503;  // the request was sound: it was accepted

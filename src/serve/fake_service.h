@@ -60,6 +60,7 @@ struct FakeScript {
   bool full = false;                   // the queue
   engine::FinishReason reason = engine::FinishReason::kStopToken;
   std::atomic<int> cancelled{0}, finished{0};
+  std::atomic<double> weight{0};  // of the last request
 };
 
 class FakeService final : public engine::Service {
@@ -72,6 +73,7 @@ class FakeService final : public engine::Service {
   }
   Result<std::shared_ptr<engine::AnswerStream>> submit(engine::ServiceRequest request) override {
     if (script_.full) return Error{.kind = ErrorKind::kResource, .what = "the queue is full"};
+    script_.weight = request.weight;
     auto stream = std::make_shared<FakeStream>();
     const std::lock_guard lock(mutex_);
     threads_.emplace_back([this, stream, request = std::move(request)] { run(*stream, request); });

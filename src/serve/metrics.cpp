@@ -72,6 +72,24 @@ void write_server(std::string& out, const net::ServerStats& server) {
   sample(out, "http_slow_readers_cut_total", "", server.cut);
 }
 
+void write_store(std::string& out, const StoreStats& store) {
+  const auto counter = [&out](std::string_view name, std::string_view type, std::string_view help,
+                              std::uint64_t value) {
+    declare(out, name, type, help);
+    sample(out, name, "", value);
+  };
+  counter("usage_records_waiting", "gauge", "Usage records in memory, not written yet.",
+          store.ledger.waiting);
+  counter("usage_requests_written_total", "counter", "Requests whose usage stands in the store.",
+          store.ledger.written);
+  counter("usage_write_failures_total", "counter", "Writes of usage that failed and are tried again.",
+          store.ledger.failures);
+  counter("usage_requests_lost_total", "counter", "Requests whose usage found no room in memory.",
+          store.ledger.lost);
+  counter("key_read_failures_total", "counter", "Times that the store's keys could not be read.",
+          store.key_failures);
+}
+
 }  // namespace
 
 void Histogram::add(double seconds) {
@@ -118,7 +136,13 @@ void Metrics::responded(const std::string& route, int status) {
   ++responses_[{route, status}];
 }
 
-std::string Metrics::render(const std::vector<ModelStats>& models, const net::ServerStats& server) const {
+void Metrics::limited(const std::string& tenant) {
+  const std::lock_guard lock(mutex_);
+  ++limited_[tenant];
+}
+
+std::string Metrics::render(const std::vector<ModelStats>& models, const net::ServerStats& server,
+                            const std::optional<StoreStats>& store) const {
   std::string out;
   for (const Gauge& gauge : kEngine) {
     declare(out, gauge.name, gauge.type, gauge.help);
@@ -150,7 +174,11 @@ std::string Metrics::render(const std::vector<ModelStats>& models, const net::Se
   for (const auto& [key, count] : responses_)
     sample(out, "http_responses_total",
            fmt::format("route={},status=\"{}\"", label_text(key.first), key.second), count);
+  declare(out, "requests_limited_total", "counter", "Requests refused by a key's limits.");
+  for (const auto& [key, count] : limited_)
+    sample(out, "requests_limited_total", "key=" + label_text(key), count);
   write_server(out, server);
+  if (store) write_store(out, *store);
   return out;
 }
 

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/service.h"
 #include "net/server.h"
+#include "store/ledger.h"
 
 namespace maestrale::serve {
 
@@ -37,13 +39,20 @@ struct ModelStats {
   engine::ServiceStats stats;
 };
 
+struct StoreStats {
+  store::LedgerStats ledger;
+  std::uint64_t key_failures = 0;  // times that the keys could not be read
+};
+
 class Metrics {
  public:
   void first_token(const std::string& model, double seconds);
   void next_token(const std::string& model, double seconds);
   void finished(const FinishedRequest& request);
   void responded(const std::string& route, int status);
-  std::string render(const std::vector<ModelStats>& models, const net::ServerStats& server) const;
+  void limited(const std::string& tenant);
+  std::string render(const std::vector<ModelStats>& models, const net::ServerStats& server,
+                     const std::optional<StoreStats>& store = {}) const;
 
  private:
   struct Tokens {
@@ -57,6 +66,7 @@ class Metrics {
   std::map<std::pair<std::string, std::string>, Tokens> tokens_;       // by model and key
   std::map<std::pair<std::string, std::string>, std::uint64_t> ends_;  // by model and reason
   std::map<std::pair<std::string, int>, std::uint64_t> responses_;     // by route and status
+  std::map<std::string, std::uint64_t> limited_;                       // by key
 };
 
 }  // namespace maestrale::serve

@@ -115,6 +115,7 @@ json::value error_json(DialectName dialect, const ApiError& error) {
   json::value code;
   if (error.status == 404 && error.field == "model") code = "model_not_found";
   if (error.status == 401) code = "invalid_api_key";
+  if (error.status == 429) code = "rate_limit_exceeded";
   const json::object inner{{"message", message},
                            {"type", openai_type(error.status)},
                            {"param", or_null(error.field)},

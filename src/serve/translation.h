@@ -66,6 +66,7 @@ struct ApiError {
   int status = 400;
   std::string message = {};
   std::string field = {};  // empty: none
+  double retry_s = 0;      // of 429 and 503: when to come again; 0: soon
 };
 ApiError api_error(const Error& error);
 json::value error_json(DialectName dialect, const ApiError& error);

@@ -65,6 +65,8 @@ TEST(Ledger, SumsByKeyModelAndDay) {
   EXPECT_EQ(sums->at(0).cached_tokens, 40);
   EXPECT_EQ(sums->at(0).completion_tokens, 45);
   EXPECT_EQ(sums->at(1).requests, 1);
+  EXPECT_EQ(tokens_since(*store, 86400 * 20000 + 5).value(),
+            (std::map<std::int64_t, std::int64_t>{{1, 5 * 10 + 5 + 6 + 7 + 8 + 9}}));
   const auto days = sum_usage(*store, {.key = "bob", .by = {UsageGroup::kDay}});
   ASSERT_TRUE(days.ok()) << days.error().render();
   EXPECT_EQ(days->at(0).group, std::vector<std::string>{"2024-10-04"});  // 20,000 days after 1970

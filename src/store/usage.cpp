@@ -36,6 +36,15 @@ Status add_usage(Database& store, std::span<const UsageRecord> records) {
   return transaction.commit();
 }
 
+Result<std::map<std::int64_t, std::int64_t>> tokens_since(Database& store, std::int64_t since_s) {
+  std::map<std::int64_t, std::int64_t> tokens;
+  for (const Row& row : TRY(store.query("SELECT key_id, sum(prompt_tokens + completion_tokens) FROM usage "
+                                        "WHERE time_s >= ? AND key_id IS NOT NULL GROUP BY key_id",
+                                        {since_s})))
+    tokens[integer_of(row[0])] = integer_of(row[1]);
+  return tokens;
+}
+
 Result<std::vector<UsageSum>> sum_usage(Database& store, const UsageQuery& query) {
   std::string groups;
   for (const UsageGroup group : query.by) groups += column_of(group) + ", ";

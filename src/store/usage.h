@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -41,6 +42,8 @@ struct UsageSum {
   std::int64_t requests = 0, cancelled = 0, failed = 0;
   std::int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
 };
+// Tokens of prompts and answers by each key's id, since then.
+Result<std::map<std::int64_t, std::int64_t>> tokens_since(Database& store, std::int64_t since_s);
 Result<std::vector<UsageSum>> sum_usage(Database& store, const UsageQuery& query);
 
 }  // namespace maestrale::store

@@ -7,12 +7,14 @@ namespace maestrale::app {
 
 Command add_bench(CLI::App& root);
 Command add_chat(CLI::App& root);
+Command add_config(CLI::App& root);
 Command add_convert(CLI::App& root);
 Command add_repack(CLI::App& root);
 Command add_detokenize(CLI::App& root);
 Command add_embed(CLI::App& root);
 Command add_generate(CLI::App& root);
 Command add_inspect(CLI::App& root);
+Command add_keys(CLI::App& root);
 Command add_logits(CLI::App& root);
 Command add_perplexity(CLI::App& root);
 Command add_quantize(CLI::App& root);

@@ -10,6 +10,7 @@
 #include "app/parse.h"
 #include "app/render.h"
 #include "app/served_model.h"
+#include "app/settings.h"
 #include "base/file.h"
 #include "serve/api.h"
 
@@ -21,7 +22,7 @@ constexpr std::uint64_t kMaxKeyBytes = 1u << 20;
 struct Options {
   std::vector<std::string> models, embed;
   std::vector<std::string> names, keys, hosts, origins;
-  std::string address = "127.0.0.1", keys_file;
+  std::string address = "127.0.0.1", keys_file, store, config;
   std::int64_t port = 8080, connections = 8192;
   ServedModelOptions each;
   std::vector<ServedAdapter> adapters;
@@ -56,7 +57,7 @@ void wait_for_stop() {
   std::signal(SIGINT, SIG_DFL);
 }
 
-Result<serve::GuardOptions> guard_options(const Options& options) {
+Result<serve::GuardOptions> guard_options(const Options& options, const serve::Accounts* accounts) {
   serve::GuardOptions guard{
       .hosts = options.hosts, .origins = options.origins, .loopback = net::is_loopback(options.address)};
   std::string keys;
@@ -67,11 +68,19 @@ Result<serve::GuardOptions> guard_options(const Options& options) {
          TRY(serve::read_keys(TRY(read_file(options.keys_file, kMaxKeyBytes)), options.keys_file)))
       guard.keys.push_back(std::move(key));
   }
-  if (guard.loopback || !guard.keys.empty() || options.open_to_all) return guard;
+  guard.ring = accounts != nullptr ? &accounts->keys() : nullptr;
+  guard.open_to_all = options.open_to_all;
+  if (options.open_to_all && !guard.keys.empty()) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "--no-keys lets anyone in, and keys were given",
+                 .where = "--no-keys",
+                 .hint = "leave out one of them"};
+  }
+  if (guard.loopback || !guard.keys.empty() || accounts != nullptr || options.open_to_all) return guard;
   return Error{.kind = ErrorKind::kUsage,
                .what = "other machines could use this server without a key",
                .where = "--host " + options.address,
-               .hint = "give --api-key or --keys, or --no-keys to let anyone in"};
+               .hint = "give --store, --api-key or --keys, or --no-keys to let anyone in"};
 }
 
 // What to load, in the order of --name: the models that generate first.
@@ -116,8 +125,11 @@ Result<serve::Models> load_models(const Options& options) {
 }
 
 Status run(const Options& options) {
-  auto guard = TRY(guard_options(options));
+  std::unique_ptr<serve::Accounts> accounts;
+  if (!options.store.empty()) accounts = TRY(serve::Accounts::open(options.store, write_note));
+  auto guard = TRY(guard_options(options, accounts.get()));
   serve::ApiOptions api_options{.guard = std::move(guard), .version = "0.1.0"};
+  api_options.accounts = accounts.get();
   if (options.log_requests) api_options.log = [](const std::string& line) { write_note(line); };
   net::ServerOptions listen{.address = options.address, .port = static_cast<int>(options.port)};
   listen.connections = options.connections;
@@ -157,7 +169,9 @@ void add_network_options(CLI::App& app, Options& options) {
   add_texts(app, "--api-key", options.keys,
             "a key that clients must send, \"KEY\" or \"NAME KEY\"; may be repeated");
   add_text(app, "--keys", options.keys_file, "file of keys, one \"NAME KEY\" in a line");
-  app.add_flag("--no-keys", options.open_to_all, "let other machines in without a key");
+  add_text(app, "--store", options.store,
+           "database of keys and of what they used (see `maestrale keys`); made where it is missing");
+  app.add_flag("--no-keys", options.open_to_all, "let anyone in without a key");
   add_texts(app, "--allow-host", options.hosts,
             "a Host name that clients may use besides localhost; may be repeated");
   add_texts(app, "--cors-origin", options.origins,
@@ -177,20 +191,17 @@ void add_network_options(CLI::App& app, Options& options) {
                "one line of JSON for each request, on standard error");
 }
 
-}  // namespace
-
-Command add_serve(CLI::App& root) {
-  auto options = std::make_shared<Options>();
-  CLI::App* app =
-      root.add_subcommand("serve", "answer over HTTP, in the APIs of OpenAI, Anthropic, Ollama and Mistral");
-  app->add_option("MODEL", options->models, "model files or folders");
-  add_texts(*app, "--embed", options->embed,
+// Everything that `serve` takes; `config` takes the same.
+void add_options(CLI::App& app, const std::shared_ptr<Options>& options) {
+  app.add_option("MODEL", options->models, "model files or folders");
+  add_config_option(app, options->config);
+  add_texts(app, "--embed", options->embed,
             "a model to serve for embeddings and reranking instead; may be repeated (encoders need not be "
             "named so)");
-  add_texts(*app, "--name", options->names,
+  add_texts(app, "--name", options->names,
             "what clients call the models, in their order (default: the files' names)");
   add_parsed(
-      *app, "--adapter", "NAME=PATH[=SCALE]",
+      app, "--adapter", "NAME=PATH[=SCALE]",
       [options = options.get()](const std::string& text) -> Status {
         options->adapters.push_back(TRY(parse_served_adapter(text)));
         return {};
@@ -198,27 +209,66 @@ Command add_serve(CLI::App& root) {
       "LoRA adapter of the first model, which clients choose as model NAME; NAME@MODEL for another's; may be "
       "repeated")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  add_text(*app, "--template", options->each.template_file,
+  add_text(app, "--template", options->each.template_file,
            "Jinja chat template to use instead of the models' own");
-  add_integer(*app, "--sequences", options->each.running, 1, 512,
+  add_integer(app, "--sequences", options->each.running, 1, 512,
               "answers that are worked on together (default: 16)");
-  add_integer(*app, "--queue", options->each.queue, 1, 1 << 20,
+  add_integer(app, "--queue", options->each.queue, 1, 1 << 20,
               "requests that may wait for a model; more get 429 (default: 256)");
-  add_integer(*app, "--chunk", options->each.chunk, 1, 1 << 16,
+  add_integer(app, "--chunk", options->each.chunk, 1, 1 << 16,
               "prompt tokens of one step at most (default: 512)");
-  add_integer(*app, "--kv-tokens", options->each.kv_tokens, 1, std::int64_t{1} << 40,
+  add_integer(app, "--kv-tokens", options->each.kv_tokens, 1, std::int64_t{1} << 40,
               "tokens that the attention cache holds for all answers together (default: what fits)");
-  app->add_flag("--no-prefix-cache", options->each.no_prefix_cache,
-                "compute every prompt from its beginning");
-  add_network_options(*app, *options);
-  add_common_options(*app, options->common);
+  app.add_flag("--no-prefix-cache", options->each.no_prefix_cache, "compute every prompt from its beginning");
+  add_network_options(app, *options);
+  add_common_options(app, options->common);
+}
+
+Status print_settings(const std::vector<Setting>& settings, bool as_json) {
+  if (!as_json) return write_out(render_settings(settings));
+  json::array out;
+  for (const Setting& setting : settings) {
+    json::array values;
+    for (const std::string& value : setting.values) values.emplace_back(setting.is_secret() ? "…" : value);
+    out.push_back(json::object{{"name", setting.name},
+                               {"values", std::move(values)},
+                               {"source", setting.source},
+                               {"default", setting.fallback}});
+  }
+  return write_json(out);
+}
+
+}  // namespace
+
+Command add_serve(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* app =
+      root.add_subcommand("serve", "answer over HTTP, in the APIs of OpenAI, Anthropic, Ollama and Mistral");
+  add_options(*app, options);
   app->footer(
       "Examples:\n"
       "  maestrale serve model.gguf\n"
-      "  maestrale serve model.gguf --host 0.0.0.0 --keys keys.txt\n"
+      "  maestrale serve model.gguf --host 0.0.0.0 --store keys.db\n"
       "  maestrale serve model.gguf --embed ./bge-small-en-v1.5\n"
       "What clients may ask is described in docs/serve.md.");
-  return {app, [options] { return run(*options); }};
+  return {app, [app, options]() -> Status {
+            TRY(apply_settings(*app, options->config));
+            return run(*options);
+          }};
+}
+
+Command add_config(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* app = root.add_subcommand("config", "what `serve` would use, and where each value comes from");
+  add_options(*app, options);
+  app->footer(
+      "Prints a TOML file that says the same; what is not set stands in comments.\n"
+      "Example:\n"
+      "  MAESTRALE_PORT=9000 maestrale config --config serve.toml --queue 64");
+  return {app, [app, options]() -> Status {
+            const auto settings = TRY(apply_settings(*app, options->config));
+            return print_settings(settings, options->common.json);
+          }};
 }
 
 }  // namespace maestrale::app

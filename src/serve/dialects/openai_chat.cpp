@@ -229,12 +229,13 @@ Result<Translation> read_openai_chat(const json::object& body, bool mistral) {
   TRY(read_logprobs(fields, chat.common.sampling));
   bool include_usage = false;
   TRY(read_stream(fields, out, include_usage));
+  const bool timings = TRY(fields.boolean("timings")).value_or(false);
   out.label = TRY(read_openai_label(fields));
   TRY(refuse_others(fields));
   TRY(fields.done());
   out.request = std::move(chat);
-  out.writer =
-      make_openai_chat_writer({.include_usage = include_usage || mistral, .thinking_parts = mistral});
+  out.writer = make_openai_chat_writer(
+      {.include_usage = include_usage || mistral, .thinking_parts = mistral, .timings = timings});
   return out;
 }
 
@@ -275,10 +276,12 @@ Result<Translation> read_openai_text(const json::object& body) {
   TRY(fields.only("best_of", {request.common.choices}, "every answer is returned"));
   bool include_usage = false;
   TRY(read_stream(fields, out, include_usage));
+  const bool timings = TRY(fields.boolean("timings")).value_or(false);
   out.label = TRY(read_openai_label(fields));
   TRY(fields.done());
   out.request = std::move(request);
-  out.writer = make_openai_text_writer({.include_usage = include_usage, .echo = echo ? shown : ""});
+  out.writer = make_openai_text_writer(
+      {.include_usage = include_usage, .echo = echo ? shown : "", .timings = timings});
   return out;
 }
 

@@ -1,5 +1,6 @@
 #include "serve/dialects/openai_writer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/utf8.h"
@@ -31,6 +32,39 @@ std::string_view openai_finish(chat::End end) {
 }
 
 namespace {
+
+// Under the names of llama.cpp's server; milliseconds, and tokens of all choices together.
+json::object timings_json(const engine::Usage& usage) {
+  const auto rate = [](std::int64_t count, double seconds) {
+    return seconds > 0 ? static_cast<double>(count) / seconds : 0.0;
+  };
+  const std::int64_t computed = usage.prompt_tokens - usage.cached_tokens;
+  const double answer_s = std::max(0.0, usage.total_s - usage.first_token_s);
+  return {{"queue_ms", usage.queue_s * 1e3},
+          {"cache_n", usage.cached_tokens},
+          {"prompt_n", computed},
+          {"prompt_ms", usage.prefill_s * 1e3},
+          {"prompt_per_second", rate(computed, usage.prefill_s)},
+          {"first_token_ms", usage.first_token_s * 1e3},
+          {"predicted_n", usage.completion_tokens},
+          {"predicted_ms", answer_s * 1e3},
+          {"predicted_per_second", rate(usage.completion_tokens - 1, answer_s)},
+          {"total_ms", usage.total_s * 1e3}};
+}
+
+// The last chunk of a stream, where something is to be said there.
+std::string last_chunk(json::object frame, const chat::AnswerDone& done, const OpenAiWriterOptions& options) {
+  std::string out;
+  if (done.error) {
+    out = sse(error_json(DialectName::kOpenAi, api_error(*done.error)));
+  } else if (options.include_usage || options.timings) {
+    frame["choices"] = json::array();
+    if (options.include_usage) frame["usage"] = openai_usage(done);
+    if (options.timings) frame["timings"] = timings_json(done.usage);
+    out = sse(frame);
+  }
+  return out + "data: [DONE]\n\n";
+}
 
 double finite(float logprob) { return std::isfinite(logprob) ? static_cast<double>(logprob) : -9999.0; }
 
@@ -88,6 +122,7 @@ class ChatWriter final : public AnswerWriter {
     json::object out = frame(facts, "chat.completion");
     out["choices"] = std::move(choices);
     out["usage"] = openai_usage(answer.done);
+    if (options_.timings) out["timings"] = timings_json(answer.done.usage);
     return out;
   }
 
@@ -207,22 +242,17 @@ class ChatWriter final : public AnswerWriter {
 
   std::string last(const AnswerFacts& facts, const chat::AnswerDone& done) const {
     std::string out;
-    if (done.error) {
-      out += sse(error_json(DialectName::kOpenAi, api_error(*done.error)));
-    } else if (options_.thinking_parts) {
+    if (options_.thinking_parts && !done.error) {
       // Mistral's clients want a choice in every chunk: the usage comes with the last end.
       for (std::size_t i = 0; i < ends_.size(); ++i) {
         out +=
             chunk(facts, ends_[i].first, json::object(), nullptr, json::value(openai_finish(ends_[i].second)),
                   i + 1 == ends_.size() ? json::value(openai_usage(done)) : json::value());
       }
-    } else if (options_.include_usage) {
-      json::object usage = frame(facts, "chat.completion.chunk");
-      usage["choices"] = json::array();
-      usage["usage"] = openai_usage(done);
-      out += sse(usage);
     }
-    return out + "data: [DONE]\n\n";
+    OpenAiWriterOptions rest = options_;
+    rest.include_usage = rest.include_usage && !options_.thinking_parts;
+    return out + last_chunk(frame(facts, "chat.completion.chunk"), done, rest);
   }
 
   OpenAiWriterOptions options_;
@@ -244,13 +274,15 @@ class TextWriter final : public AnswerWriter {
     json::object out = frame(facts);
     out["choices"] = std::move(choices);
     out["usage"] = openai_usage(answer.done);
+    if (options_.timings) out["timings"] = timings_json(answer.done.usage);
     return out;
   }
 
   std::string begin(const AnswerFacts&) override { return {}; }
 
   std::string event(const AnswerFacts& facts, const chat::AnswerEvent& event) override {
-    if (const auto* done = std::get_if<chat::AnswerDone>(&event.what)) return last(facts, *done);
+    if (const auto* done = std::get_if<chat::AnswerDone>(&event.what))
+      return last_chunk(frame(facts), *done, options_);
     const auto index = static_cast<std::size_t>(event.choice);
     if (offsets_.size() <= index) offsets_.resize(index + 1, kUnopened);
     std::string text;
@@ -316,19 +348,6 @@ class TextWriter final : public AnswerWriter {
     out["choices"] = std::move(choices);
     if (options_.include_usage) out["usage"] = nullptr;
     return sse(out);
-  }
-
-  std::string last(const AnswerFacts& facts, const chat::AnswerDone& done) const {
-    std::string out;
-    if (done.error) {
-      out += sse(error_json(DialectName::kOpenAi, api_error(*done.error)));
-    } else if (options_.include_usage) {
-      json::object usage = frame(facts);
-      usage["choices"] = json::array();
-      usage["usage"] = openai_usage(done);
-      out += sse(usage);
-    }
-    return out + "data: [DONE]\n\n";
   }
 
   OpenAiWriterOptions options_;

@@ -12,6 +12,7 @@ struct OpenAiWriterOptions {
   bool include_usage = false;   // of a stream: in a last chunk of its own
   bool thinking_parts = false;  // thoughts as parts of the content, Mistral's way
   std::string echo = {};        // goes before the text
+  bool timings = false;         // how long the request took; of a stream: in its last chunk
 };
 // {token, logprob, bytes, top_logprobs}
 json::object openai_logprob(const chat::TokenNote& note);
