@@ -24,7 +24,9 @@ constexpr int kSendBuffer = 64 << 10;
 class Connection final : public Line, public std::enable_shared_from_this<Connection> {
  public:
   Connection(asio::io_context& context, std::string peer, Shared& shared)
-      : context_(context), socket_(context), shared_(shared), peer_(std::move(peer)) {}
+      : context_(context), socket_(context), shared_(shared), peer_(std::move(peer)) {
+    if (shared.tls) tls_ = shared.tls->accept();
+  }
 
   void assign(int socket, bool v6) {
     Code code;
@@ -37,7 +39,7 @@ class Connection final : public Line, public std::enable_shared_from_this<Connec
     socket_.set_option(asio::ip::tcp::no_delay(true), code);
     socket_.set_option(asio::socket_base::keep_alive(true), code);
     socket_.set_option(asio::socket_base::send_buffer_size(kSendBuffer), code);
-    deadline_ = after(shared_.options.idle_s);
+    deadline_ = after(tls_ ? shared_.options.head_s : shared_.options.idle_s);
     wait_to_read();
   }
 
@@ -64,6 +66,9 @@ class Connection final : public Line, public std::enable_shared_from_this<Connec
 
   void wait_to_read();
   void readable();
+  void take(std::string_view bytes);
+  bool decrypt(std::string_view bytes, std::string& plain);
+  void refuse_wire(std::string_view bytes, std::string alert);
   void read_end();
   void process();
   bool read_head();
@@ -72,6 +77,7 @@ class Connection final : public Line, public std::enable_shared_from_this<Connec
   void dispatch();
   void refuse(int status, std::string_view message);
   void send(std::string bytes);
+  void send_raw(std::string_view bytes);
   void flush();
   void flushed();
   void finished();
@@ -79,6 +85,7 @@ class Connection final : public Line, public std::enable_shared_from_this<Connec
   asio::io_context& context_;
   asio::ip::tcp::socket socket_;
   Shared& shared_;
+  std::unique_ptr<TlsSession> tls_;  // null: plain HTTP
   std::string peer_;
   State state_ = State::kHead;
   std::string in_, out_;
@@ -161,8 +168,54 @@ void Connection::readable() {
   const std::size_t count = socket_.read_some(asio::buffer(shared_.scratch), code);
   if (code == asio::error::would_block || code == asio::error::try_again) return wait_to_read();
   if (code || count == 0) return read_end();
+  std::string_view bytes(shared_.scratch.data(), count);
+  std::string plain;
+  if (tls_) {
+    if (!decrypt(bytes, plain)) return;
+    bytes = plain;
+  }
+  if (!bytes.empty()) take(bytes);
+  if (state_ == State::kClosed) return;
+  if (ended_input_) return read_end();
+  wait_to_read();
+}
+
+// False where the connection is not heard any more.
+bool Connection::decrypt(std::string_view bytes, std::string& plain) {
+  const bool was_established = tls_->is_established();
+  std::string wire;
+  const TlsSession::State state = tls_->receive(bytes, plain, wire);
+  if (state == TlsSession::State::kFailed) {
+    refuse_wire(was_established ? "" : bytes, std::move(wire));
+    return false;
+  }
+  if (!was_established && tls_->is_established()) deadline_ = after(shared_.options.idle_s);
+  send_raw(wire);
+  ended_input_ = state == TlsSession::State::kEnded;
+  return state_ != State::kClosed;
+}
+
+// Not TLS, or broken. `bytes`: what came instead of a handshake.
+void Connection::refuse_wire(std::string_view bytes, std::string alert) {
+  if (state_ != State::kHead) return close();
+  ++shared_.refused;
+  tls_.reset();
+  state_ = State::kRefused;
+  keep_alive_ = false;
+  complete_ = true;
+  deadline_ = after(shared_.options.linger_s);
+  const bool is_http = !bytes.empty() && bytes.front() >= 'A' && bytes.front() <= 'Z';
+  if (is_http) {
+    alert = render_closing(shared_.render_error(400, "this port speaks TLS: use https://", ""));
+  }
+  if (alert.empty()) return close();
+  send_raw(alert);
+  if (state_ != State::kClosed) wait_to_read();
+}
+
+void Connection::take(std::string_view bytes) {
   if (state_ == State::kHead && in_.empty()) deadline_ = after(shared_.options.head_s);
-  if (state_ != State::kRefused && !deaf_) in_.append(shared_.scratch.data(), count);
+  if (state_ != State::kRefused && !deaf_) in_.append(bytes);
   if (state_ == State::kHandling && in_.size() > shared_.options.head_bytes) {
     // Whoever sends so much ahead of the answer is not heard any more: what comes is read only to learn when
     // the client leaves.
@@ -172,7 +225,6 @@ void Connection::readable() {
     in_.shrink_to_fit();
   }
   process();
-  wait_to_read();
 }
 
 // The client will send no more. Where somebody watches an answer, nobody is left to take it.
@@ -279,16 +331,15 @@ void Connection::dispatch() {
 
 void Connection::refuse(int status, std::string_view message) {
   ++shared_.refused;
+  if (tls_ && !tls_->is_established()) return close();
   Response response = shared_.render_error(status, message, head_.path == "/" ? "" : head_.path);
-  const std::string length = std::to_string(response.body.size());
   state_ = State::kRefused;
   keep_alive_ = false;
   parser_.reset();
   in_.clear();
   deadline_ = after(shared_.options.linger_s);
   complete_ = true;
-  send(render_head(response, {{"Content-Length", length}, {"Connection", "close"}}) +
-       (head_only_ ? std::string() : response.body));
+  send(render_closing(response, head_only_));
 }
 
 void Connection::answer(Response response) {
@@ -333,7 +384,14 @@ void Connection::watch(std::function<void()> gone, std::function<void()> drained
 }
 
 void Connection::send(std::string bytes) {
-  if (state_ == State::kClosed) return;
+  if (!tls_) return send_raw(bytes);
+  std::string wire;
+  tls_->send(bytes, wire);
+  send_raw(wire);
+}
+
+void Connection::send_raw(std::string_view bytes) {
+  if (state_ == State::kClosed || bytes.empty()) return;
   if (out_.empty()) write_deadline_ = after(shared_.options.write_s);
   pending += bytes.size();
   out_ += bytes;
@@ -380,6 +438,11 @@ void Connection::finished() {
     if (ended_input_) return close();
     state_ = State::kRefused;  // reads on for a moment, so that what was sent arrives
     deadline_ = after(shared_.options.linger_s);
+    if (tls_) {
+      std::string wire;
+      tls_->finish(wire);
+      socket_.write_some(asio::buffer(wire), code);  // where there is room: the answer is complete anyway
+    }
     socket_.shutdown(asio::ip::tcp::socket::shutdown_send, code);
     return wait_to_read();
   }

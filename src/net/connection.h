@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "net/server.h"
+#include "net/tls.h"
 
 namespace boost::asio {
 class io_context;
@@ -33,6 +34,7 @@ struct Shared {
   ServerOptions options;
   Handler handler;
   ErrorRenderer render_error;
+  std::unique_ptr<TlsContext> tls;  // null: plain HTTP
   std::array<char, kScratch> scratch{};
   std::unordered_map<Line*, std::shared_ptr<Line>> open;
   bool stopping = false;

@@ -162,6 +162,12 @@ std::string render_head(const Response& response, const std::vector<Header>& mor
   return out + "\r\n";
 }
 
+std::string render_closing(const Response& response, bool head_only) {
+  const std::string length = std::to_string(response.body.size());
+  return render_head(response, {{"Content-Length", length}, {"Connection", "close"}}) +
+         (head_only ? std::string() : response.body);
+}
+
 std::string render_chunk(std::string_view bytes) {
   if (bytes.empty()) return {};
   std::string out = fmt::format("{:x}\r\n", bytes.size());

@@ -58,6 +58,8 @@ Result<Target> parse_target(std::string_view target);
 
 // Status line and header lines, with the empty line.
 std::string render_head(const Response& response, const std::vector<Header>& more);
+// A whole response after which the connection is closed. `head_only`: to HEAD.
+std::string render_closing(const Response& response, bool head_only = false);
 // One chunk of a chunked body; nothing for no bytes, which would end the body.
 std::string render_chunk(std::string_view bytes);
 

@@ -38,6 +38,8 @@ class AsioServer final : public Server {
   }
 
   Status listen() {
+    if (!shared_.options.tls_certificate.empty())
+      shared_.tls = TRY(open_tls(shared_.options.tls_certificate, shared_.options.tls_key));
     const std::string where = fmt::format("{}:{}", shared_.options.address, shared_.options.port);
     Code code;
     const std::string name = shared_.options.address == "localhost" ? "127.0.0.1" : shared_.options.address;
@@ -127,15 +129,12 @@ class AsioServer final : public Server {
     ++shared_.accepted;
     if (static_cast<std::int64_t>(shared_.open.size()) >= shared_.options.connections) {
       ++shared_.refused;
-      const Response response = shared_.render_error(503, "too many connections", "");
-      const std::string bytes =
-          render_head(response, {{"Content-Length", std::to_string(response.body.size())},
-                                 {"Connection", "close"},
-                                 {"Retry-After", "1"}}) +
-          response.body;
+      Response response = shared_.render_error(503, "too many connections", "");
+      response.headers.push_back({"Retry-After", "1"});
+      const std::string bytes = render_closing(response);
       Code code;
       socket.non_blocking(true, code);
-      socket.write_some(asio::buffer(bytes), code);
+      if (!shared_.tls) socket.write_some(asio::buffer(bytes), code);
       return;
     }
     Code code;

@@ -47,6 +47,8 @@ struct ServerOptions {
   double idle_s = 75;   // between requests
   double write_s = 10;  // a client that takes nothing for so long is cut
   double linger_s = 2;  // reads on after a refusal, so that the client sees it
+  // PEM files, both or neither: then all connections speak TLS (src/net/tls.h).
+  std::string tls_certificate = {}, tls_key = {};
 };
 
 struct ServerStats {
@@ -60,7 +62,7 @@ struct ServerStats {
 class Server {
  public:
   // Listens at once. The handler runs on the server's thread and must hand long work to others. Errors: the
-  // address is unusable or taken.
+  // address is unusable or taken; those of open_tls.
   static Result<std::unique_ptr<Server>> start(const ServerOptions& options, Handler handler,
                                                ErrorRenderer render_error);
   virtual ~Server() = default;  // closes everything at once

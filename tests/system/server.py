@@ -24,7 +24,7 @@ class Server:
             [PROGRAM, "serve", str(model), "--template", str(template), "--port", "0", "--threads", "1", "--sequences", "4",
              "--quiet", *(option.replace("{model}", str(model)) for option in options)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         line = self.process.stderr.readline()
-        found = re.search(r"on http://([\d.]+):(\d+)", line)
+        found = re.search(r"on https?://([\d.]+):(\d+)", line)
         if not found:
             raise AssertionError("the server did not start: " + line + self.process.stderr.read())
         self.host, self.port = found.group(1), int(found.group(2))

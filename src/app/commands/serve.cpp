@@ -12,6 +12,7 @@
 #include "app/served_model.h"
 #include "app/settings.h"
 #include "base/file.h"
+#include "net/tls.h"
 #include "serve/api.h"
 
 namespace maestrale::app {
@@ -22,7 +23,7 @@ constexpr std::uint64_t kMaxKeyBytes = 1u << 20;
 struct Options {
   std::vector<std::string> models, embed;
   std::vector<std::string> names, keys, hosts, origins;
-  std::string address = "127.0.0.1", keys_file, store, config;
+  std::string address = "127.0.0.1", keys_file, store, config, tls_certificate, tls_key;
   std::int64_t port = 8080, connections = 8192;
   ServedModelOptions each;
   std::vector<ServedAdapter> adapters;
@@ -124,6 +125,18 @@ Result<serve::Models> load_models(const Options& options) {
   return models;
 }
 
+// Before the models are loaded, which takes longer.
+Status check_tls(const Options& options) {
+  if (options.tls_certificate.empty() != options.tls_key.empty()) {
+    const bool key = options.tls_key.empty();
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = fmt::format("TLS needs {} too", key ? "--tls-key" : "--tls-cert"),
+                 .where = key ? "--tls-cert" : "--tls-key"};
+  }
+  if (!options.tls_key.empty()) TRY(net::open_tls(options.tls_certificate, options.tls_key));
+  return {};
+}
+
 Status run(const Options& options) {
   std::unique_ptr<serve::Accounts> accounts;
   if (!options.store.empty()) accounts = TRY(serve::Accounts::open(options.store, write_note));
@@ -134,6 +147,9 @@ Status run(const Options& options) {
   net::ServerOptions listen{.address = options.address, .port = static_cast<int>(options.port)};
   listen.connections = options.connections;
   listen.body_bytes = options.body;
+  listen.tls_certificate = options.tls_certificate;
+  listen.tls_key = options.tls_key;
+  TRY(check_tls(options));
   serve::Models models = TRY(load_models(options));
   std::string names;
   for (const auto& model : models.all()) names += (names.empty() ? "" : ", ") + model->id;
@@ -142,7 +158,8 @@ Status run(const Options& options) {
   TRY(api.listen(listen));
   const std::string place =
       options.address.find(':') == std::string::npos ? options.address : "[" + options.address + "]";
-  write_note(fmt::format("serving {} on http://{}:{}", names, place, api.port()));
+  write_note(fmt::format("serving {} on {}://{}:{}", names, options.tls_key.empty() ? "http" : "https", place,
+                         api.port()));
   wait_for_stop();
   if (!options.common.quiet) write_note("finishing what is under way; once more to stop at once");
   api.drain(options.drain_s.value_or(30));
@@ -176,6 +193,9 @@ void add_network_options(CLI::App& app, Options& options) {
             "a Host name that clients may use besides localhost; may be repeated");
   add_texts(app, "--cors-origin", options.origins,
             "a page that may call from a browser, or *; may be repeated");
+  add_text(app, "--tls-cert", options.tls_certificate,
+           "PEM file of the server's certificate and those it hangs on: speak TLS (https://)");
+  add_text(app, "--tls-key", options.tls_key, "PEM file of its private key");
   add_integer(app, "--connections", options.connections, 1, 1 << 20,
               "most connections at once (default: 8192)");
   add_parsed(
