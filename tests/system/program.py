@@ -19,9 +19,10 @@ def limit_memory():
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
 
 
-def run(*arguments, stdin=b"", seconds=120):
+def run(*arguments, stdin=b"", seconds=120, folder=None):
     return subprocess.run([PROGRAM, *map(os.fsencode, map(lambda a: a if isinstance(a, bytes) else str(a), arguments))],
-                          input=stdin, capture_output=True, timeout=seconds, check=False, preexec_fn=limit_memory)
+                          input=stdin, capture_output=True, timeout=seconds, check=False, preexec_fn=limit_memory,
+                          cwd=folder)
 
 
 class SystemTest(unittest.TestCase):
