@@ -52,6 +52,14 @@ void DraftMeter::add(std::int64_t tried, std::int64_t right) {
   for (std::int64_t i = 0; i < judged; ++i) right_ = kFade * right_ + (i < right ? 1 - kFade : 0);
 }
 
+void DraftMeter::cut(std::vector<text::TokenId>& draft, std::int64_t rows, const StepCost& cost,
+                     bool always) {
+  if (draft.empty() || always) return;
+  const std::int64_t count = choose(std::ssize(draft), rows, cost);
+  if (count == 0) rest();
+  draft.resize(static_cast<std::size_t>(count));
+}
+
 void DraftMeter::rest() { right_ += 0.02 * (kHopeful - right_); }
 
 }  // namespace maestrale::engine

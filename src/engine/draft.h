@@ -24,8 +24,10 @@ class DraftMeter {
   std::int64_t choose(std::int64_t most, std::int64_t rows, const StepCost& cost) const;
   // So many were tried, and so many right, one after the other.
   void add(std::int64_t tried, std::int64_t right);
-  // There was a guess and it was not tried: it is forgotten little by little that others were wrong.
-  void rest();
+  // Keeps as many guesses of a draft as pay, or `always` all of them. Where none does it is forgotten little
+  // by little that others were wrong.
+  void cut(std::vector<text::TokenId>& draft, std::int64_t rows, const StepCost& cost, bool always);
+  void rest();  // such a step
 
  private:
   double right_ = 0.6;  // share of guesses that are right

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <deque>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
+
+#include "engine/inbox.h"
 
 namespace maestrale::engine {
 namespace {
@@ -42,16 +42,10 @@ class ThreadService final : public EncodeService {
       : engine_(std::move(engine)),
         embedder_(std::move(embedder)),
         reranker_(std::move(reranker)),
-        queue_(queue) {
-    thread_ = std::thread([this] { run(); });
-  }
+        inbox_(queue),
+        thread_([this] { run(); }) {}
   ~ThreadService() override {
-    drain(0);
-    {
-      const std::lock_guard lock(mutex_);
-      leave_ = true;
-    }
-    wake_.notify_all();
+    inbox_.stop();
     thread_.join();
   }
 
@@ -62,37 +56,15 @@ class ThreadService final : public EncodeService {
     work->asked = std::move(request);
     work->done = std::move(done);
     CancelFlag flag = work->cancelled;
-    {
-      const std::lock_guard lock(mutex_);
-      TRY(room());
-      inbox_.push_back(std::move(work));
-    }
-    wake_.notify_all();
+    TRY(inbox_.put(std::move(work)));
     return flag;
   }
 
   const Engine& engine() const override { return *engine_; }
   const Embedder* embedder() const override { return embedder_ ? &*embedder_ : nullptr; }
   const Reranker* reranker() const override { return reranker_ ? &*reranker_ : nullptr; }
-
-  ServiceStats stats() const override {
-    const std::lock_guard lock(mutex_);
-    ServiceStats stats = stats_;
-    stats.waiting += std::ssize(inbox_);
-    stats.since_step_s = seconds_since(step_end_);
-    return stats;
-  }
-
-  void drain(double seconds) override {
-    std::unique_lock lock(mutex_);
-    closed_ = true;
-    const auto over = [this] { return idle_ && inbox_.empty(); };
-    const std::chrono::duration<double> most(std::clamp(seconds, 0.0, 1e6));
-    if (rested_.wait_for(lock, most, over)) return;
-    cut_ = true;
-    wake_.notify_all();
-    rested_.wait(lock, over);
-  }
+  ServiceStats stats() const override { return inbox_.stats(); }
+  void drain(double seconds) override { inbox_.drain(seconds); }
 
  private:
   Status check(const EncodeRequest& request) const {
@@ -132,43 +104,26 @@ class ThreadService final : public EncodeService {
     return {};
   }
 
-  Status room() const {
-    if (closed_)
-      return Error{.kind = ErrorKind::kResource, .what = "the service takes no new requests: it is stopping"};
-    const std::int64_t waiting = stats_.running + stats_.waiting + std::ssize(inbox_);
-    if (waiting < queue_) return {};
-    return Error{.kind = ErrorKind::kResource,
-                 .what = "the queue is full",
-                 .expected = "at most " + std::to_string(queue_) + " waiting requests",
-                 .found = std::to_string(waiting),
-                 .hint = "try again later"};
-  }
-
   void run() {
     while (take_requests()) {
+      report();
       const Clock::time_point begin = Clock::now();
       step();
-      stats_after(begin);
+      ++stats_.steps;
+      stats_.last_step_s = seconds_since(begin);
     }
   }
 
   // False where the thread is to end.
   bool take_requests() {
-    std::unique_lock lock(mutex_);
-    idle_ = work_.empty();
-    if (idle_ && inbox_.empty()) rested_.notify_all();
-    wake_.wait(lock, [this] { return !work_.empty() || !inbox_.empty() || leave_; });
-    for (WorkPtr& work : inbox_) add(std::move(work));
-    inbox_.clear();
-    step_end_ = Clock::now();
-    idle_ = work_.empty();
     count();
-    const bool cut = cut_;
-    lock.unlock();
-    if (cut) {
+    auto taken = inbox_.take(stats_, std::ssize(work_), work_.empty());
+    for (WorkPtr& work : taken.items) add(std::move(work));
+    if (taken.cut) {
       for (const WorkPtr& work : work_) *work->cancelled = true;
+      end_cancelled();
     }
-    return !leave_ || !work_.empty();
+    return !taken.leave;
   }
 
   // A tenant that comes begins beside those that have been served least.
@@ -185,12 +140,9 @@ class ThreadService final : public EncodeService {
     stats_.waiting = std::ssize(work_) - stats_.running;
   }
 
-  void stats_after(Clock::time_point begin) {
-    const std::lock_guard lock(mutex_);
-    stats_.last_step_s = seconds_since(begin);
-    step_end_ = Clock::now();
-    ++stats_.steps;
+  void report() {
     count();
+    inbox_.report(stats_, std::ssize(work_));
   }
 
   // One batch.
@@ -263,10 +215,10 @@ class ThreadService final : public EncodeService {
   }
 
   void fail(Work& work, const Error& error) {
-    if (work.done) std::exchange(work.done, {})(error);
-    const std::lock_guard lock(mutex_);
     ++stats_.requests;
     ++(error.kind == ErrorKind::kCancelled ? stats_.cancelled : stats_.failed);
+    report();
+    if (work.done) std::exchange(work.done, {})(error);
   }
 
   void end_cancelled() {
@@ -282,11 +234,9 @@ class ThreadService final : public EncodeService {
       const std::size_t made = asked.scores ? work->answer.scores.size() : work->answer.vectors.size();
       if (!work->done || made < asked.texts.size()) continue;
       work->answer.usage.total_s = work->answer.usage.first_token_s = seconds_since(work->arrived);
-      {
-        const std::lock_guard lock(mutex_);
-        ++stats_.requests;
-        stats_.prompt_tokens += static_cast<std::uint64_t>(work->answer.usage.prompt_tokens);
-      }
+      ++stats_.requests;
+      stats_.prompt_tokens += static_cast<std::uint64_t>(work->answer.usage.prompt_tokens);
+      report();
       std::exchange(work->done, {})(std::move(work->answer));
     }
     remove_ended();
@@ -303,18 +253,12 @@ class ThreadService final : public EncodeService {
   std::unique_ptr<Engine> engine_;
   std::optional<Embedder> embedder_;
   std::optional<Reranker> reranker_;
-  const std::int64_t queue_;
-
   // The thread's own.
   std::deque<WorkPtr> work_;              // by arrival
   std::map<std::string, double> served_;  // tokens of the tenants that wait
-
-  mutable std::mutex mutex_;
-  std::condition_variable wake_, rested_;
-  std::vector<WorkPtr> inbox_;
   ServiceStats stats_;
-  Clock::time_point step_end_ = Clock::now();
-  bool idle_ = true, closed_ = false, cut_ = false, leave_ = false;
+
+  Inbox<WorkPtr> inbox_;
   std::thread thread_;
 };
 

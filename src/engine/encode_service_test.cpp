@@ -67,7 +67,9 @@ TEST_F(EncodeServiceTest, GivesWhatTheEmbedderGives) {
     EXPECT_EQ(answer->usage.prompt_tokens, tokens);
   }
   const auto few = ask(some_texts(3), "", 16).answer.get();
-  EXPECT_EQ(few->vectors, Embedder::create(*engine, {.pooling = {}, .dimensions = 16}).value().embed(some_texts(3)).value());
+  EXPECT_EQ(
+      few->vectors,
+      Embedder::create(*engine, {.pooling = {}, .dimensions = 16}).value().embed(some_texts(3)).value());
   EXPECT_TRUE(ask({}).answer.get()->vectors.empty());
   EXPECT_EQ(service_->stats().requests, 10u);
 }

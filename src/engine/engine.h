@@ -37,8 +37,8 @@ struct LoadOptions {
   bool float_arithmetic =
       false;  // quantised weights expanded to f32: for comparing with the arithmetic of others
   std::filesystem::path packed = {};  // a file of Engine::write_packed(); empty: the weights are packed now
-  bool pack_experts = false;       // while loading, not when a token first chooses them
-  models::Progress progress = {};  // called with 0…1 while loading
+  bool pack_experts = false;          // while loading, not when a token first chooses them
+  models::Progress progress = {};     // called with 0…1 while loading
   // What sequences use of checkpoint.adapters, unless use_adapters() says otherwise.
   std::vector<ops::AdapterChoice> adapters = {};
 };

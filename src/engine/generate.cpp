@@ -37,9 +37,11 @@ class Stepper {
 
   // The last token of history, and guesses at up to `left` - 1 more.
   Status decode(std::span<const text::TokenId> history, std::int64_t left) {
-    draft_.clear();
     const std::int64_t most = std::min({most_, left - 1, engine_.context() - std::ssize(history)});
-    if (most > 0) guess(history, most);
+    if (most > 0) {
+      draft_ = look_up_draft(history, most);
+      draft_meter_.cut(draft_, 1, meter_.cost(), always_);
+    }
     tokens_.assign(1, history.back());
     tokens_.insert(tokens_.end(), draft_.begin(), draft_.end());
     logits_.resize(std::max(logits_.size(), tokens_.size() * vocabulary()));
@@ -76,14 +78,6 @@ class Stepper {
 
  private:
   std::size_t vocabulary() const { return static_cast<std::size_t>(engine_.info().vocabulary); }
-
-  void guess(std::span<const text::TokenId> history, std::int64_t most) {
-    draft_ = look_up_draft(history, most);
-    if (draft_.empty() || always_) return;
-    const std::int64_t count = draft_meter_.choose(std::ssize(draft_), 1, meter_.cost());
-    if (count == 0) draft_meter_.rest();
-    draft_.resize(static_cast<std::size_t>(count));
-  }
 
   Engine& engine_;
   int sequence_;

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <condition_variable>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "engine/inbox.h"
 #include "engine/worker.h"
 
 namespace maestrale::engine {
@@ -47,92 +46,42 @@ Error stopped() { return {.kind = ErrorKind::kCancelled, .what = "the service wa
 class EngineService : public Service {
  public:
   EngineService(std::unique_ptr<Engine> engine, const ServiceOptions& options)
-      : engine_(std::move(engine)), options_(options), worker_(*engine_, options_) {
-    stats_ = worker_.stats();
-    thread_ = std::thread([this] { work(); });
-  }
+      : engine_(std::move(engine)),
+        options_(options),
+        worker_(*engine_, options_),
+        inbox_(options.queue, worker_.stats()),
+        thread_([this] { work(); }) {}
 
   ~EngineService() override {
-    {
-      const std::lock_guard lock(mutex_);
-      closed_ = cut_ = leave_ = true;
-    }
-    wake_.notify_all();
+    inbox_.stop();
     thread_.join();
   }
 
   Result<std::shared_ptr<AnswerStream>> submit(ServiceRequest asked) override {
     TRY(check_service_request(asked));
     TRY(check_request(asked.generate, engine_->info().vocabulary, engine_->context()));
-    TRY(check_room());
+    TRY(inbox_.check_room());  // before the work of making it
     auto request = TRY(make_request(std::move(asked), *engine_, options_));
     auto stream = make_answer_stream(request->stream);
-    {
-      const std::lock_guard lock(mutex_);
-      TRY(room());
-      request->number = next_number_++;
-      inbox_.push_back(std::move(request));
-    }
-    wake_.notify_all();
+    TRY(inbox_.put(std::move(request)));
     return stream;
   }
 
   const Engine& engine() const override { return *engine_; }
-
-  ServiceStats stats() const override {
-    const std::lock_guard lock(mutex_);
-    ServiceStats stats = stats_;
-    stats.waiting += std::ssize(inbox_);
-    stats.since_step_s = std::chrono::duration<double>(Clock::now() - step_end_).count();
-    return stats;
-  }
-
-  void drain(double seconds) override {
-    std::unique_lock lock(mutex_);
-    closed_ = true;
-    const auto over = [&] { return idle_ && inbox_.empty(); };
-    const std::chrono::duration<double> most(std::clamp(seconds, 0.0, 1e6));
-    if (rested_.wait_for(lock, most, over)) return;
-    cut_ = true;
-    wake_.notify_all();
-    rested_.wait(lock, over);
-  }
+  ServiceStats stats() const override { return inbox_.stats(); }
+  void drain(double seconds) override { inbox_.drain(seconds); }
 
  private:
-  Status room() const {
-    if (closed_) {
-      return Error{.kind = ErrorKind::kResource, .what = "the service takes no new requests: it is stopping"};
-    }
-    const std::int64_t waiting = stats_.waiting + std::ssize(inbox_);
-    if (waiting < options_.queue) return {};
-    return Error{.kind = ErrorKind::kResource,
-                 .what = "the queue is full",
-                 .expected = "at most " + std::to_string(options_.queue) + " waiting requests",
-                 .found = std::to_string(waiting),
-                 .hint = "try again later"};
-  }
-
-  Status check_room() const {
-    const std::lock_guard lock(mutex_);
-    return room();
-  }
-
   // False where the thread is to end.
   bool take_requests() {
-    std::unique_lock lock(mutex_);
-    stats_ = worker_.stats();
-    step_end_ = Clock::now();
-    idle_ = worker_.idle();
-    if (idle_ && inbox_.empty()) rested_.notify_all();
-    wake_.wait(lock, [&] { return !idle_ || !inbox_.empty() || leave_; });
-    std::vector<std::unique_ptr<Request>> arrived = std::exchange(inbox_, {});
-    stats_.waiting += std::ssize(arrived);
-    idle_ = worker_.idle() && arrived.empty();
-    const bool cut = cut_, leave = leave_;
-    lock.unlock();
-    for (auto& request : arrived) worker_.add(std::move(request));
-    if (cut) worker_.end_all(stopped());
-    return !leave;
+    const ServiceStats stats = worker_.stats();
+    auto taken = inbox_.take(stats, stats.waiting, worker_.idle());
+    for (auto& request : taken.items) {
+      request->number = next_number_++;
+      worker_.add(std::move(request));
+    }
+    if (taken.cut) worker_.end_all(stopped());
+    return !taken.leave;
   }
 
   void work() {
@@ -141,20 +90,11 @@ class EngineService : public Service {
 
   std::unique_ptr<Engine> engine_;
   ServiceOptions options_;
-  Worker worker_;  // the thread's own
-
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;    // the thread has something to do
-  std::condition_variable rested_;  // it has nothing left
-  std::vector<std::unique_ptr<Request>> inbox_;
-  ServiceStats stats_;
-  Clock::time_point step_end_ = Clock::now();
+  // The thread's own.
+  Worker worker_;
   std::uint64_t next_number_ = 0;
-  bool idle_ = true;
-  bool closed_ = false;  // no new requests
-  bool cut_ = false;     // what is there ends now
-  bool leave_ = false;
 
+  Inbox<std::unique_ptr<Request>> inbox_;
   std::thread thread_;
 };
 

@@ -306,15 +306,10 @@ void Worker::guess(std::vector<LaneRows>& rows) {
     Lane& lane = *lanes_[part.lane];
     const std::int64_t most = std::min({options_.drafts, left, state.room - 1});
     if (state.left != 1 || state.copies || most <= 0) continue;
-    auto draft = look_up_draft(lane.answer.history(), most);
-    if (draft.empty()) continue;
-    const std::int64_t count =
-        options_.always_draft ? std::ssize(draft) : lane.draft_meter.choose(std::ssize(draft), giving, cost);
-    if (count == 0) lane.draft_meter.rest();
-    draft.resize(static_cast<std::size_t>(count));
-    lane.draft = std::move(draft);
-    part.rows += count;
-    left -= count;
+    lane.draft = look_up_draft(lane.answer.history(), most);
+    lane.draft_meter.cut(lane.draft, giving, cost, options_.always_draft);
+    part.rows += std::ssize(lane.draft);
+    left -= std::ssize(lane.draft);
   }
 }
 
