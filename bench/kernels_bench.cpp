@@ -16,11 +16,11 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
-#include "support.h"
 #include "kernels/attention_tile.h"
 #include "kernels/dispatch.h"
 #include "kernels/panels.h"
 #include "kernels/yardsticks.h"
+#include "support.h"
 
 namespace maestrale::kernels {
 namespace {
@@ -44,7 +44,10 @@ constexpr std::size_t kWeightBytes = std::size_t{256} << 20;  // beyond every ca
 class Bench {
  public:
   Bench(const Options& options, const KernelTable& table)
-      : options_(options), table_(table), pool_(options.threads), weights_(std::move(HugeBuffer::allocate(kWeightBytes + (1 << 20))).value()) {
+      : options_(options),
+        table_(table),
+        pool_(options.threads),
+        weights_(std::move(HugeBuffer::allocate(kWeightBytes + (1 << 20))).value()) {
     for (int i = 0; i < options.threads; ++i) scratch_.emplace_back(table.matmul_scratch_bytes);
   }
 
@@ -130,12 +133,8 @@ class Bench {
                            .queries = queries.data(),
                            .positions = positions.data(),
                            .pages = pages};
-        auto* scratch = reinterpret_cast<float*>(attention_scratch_[static_cast<std::size_t>(worker)].data());
-        tile.scores = scratch;
-        tile.sums = tile.scores + kMaxTileRows * kPageTokens;
-        tile.out = tile.sums + kMaxTileRows * (2 + kLanes);
-        tile.weight_codes = reinterpret_cast<std::int8_t*>(tile.out + kMaxTileRows * layout.value_size);
-        tile.codes = reinterpret_cast<std::byte*>(tile.weight_codes) + kMaxTileRows * kWeightCodes;
+        std::byte* memory = attention_scratch_[static_cast<std::size_t>(worker)].data();
+        tile.out = reinterpret_cast<float*>(place_scratch(tile, memory, head_size));
         table_.attend(tile);
       });
       first = (first + at_once) % planes;

@@ -61,7 +61,8 @@ Result<RowSource> rows_of(const Checkpoint& source, const TensorView& tensor,
   for (const char* suffix : kScaleSuffixes) {
     const TensorView* scales = tensor.name.ends_with(kTail) ? source.find(stem + suffix) : nullptr;
     if (scales == nullptr) continue;
-    const std::int64_t down = (tensor.rows() + 127) / 128, across = (tensor.columns() + 127) / 128;
+    const std::int64_t down = (tensor.rows() + kScaleBlock - 1) / kScaleBlock;
+    const std::int64_t across = (tensor.columns() + kScaleBlock - 1) / kScaleBlock;
     const bool fits = scales->elements() == 1 || scales->shape == std::vector<std::int64_t>{down, across};
     if (!is_plain(scales->dtype) || !fits) {
       return Error{.what = "the scales do not fit their matrix",

@@ -9,8 +9,6 @@
 namespace maestrale::files {
 namespace {
 
-constexpr std::int64_t kScaleBlock = 128;
-
 std::size_t bytes_of_row(const RowSource& source) {
   const FormatTraits& format = traits(source.dtype);
   return static_cast<std::size_t>(source.columns / format.block_elements * format.block_bytes);

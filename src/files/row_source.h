@@ -36,7 +36,9 @@ struct RowSource {
   RowReader read;
 };
 
-// FP8 codes [rows, columns] times their scales: one number, or one per block of 128 × 128. The rows are f32.
+constexpr std::int64_t kScaleBlock = 128;
+// FP8 codes [rows, columns] times their scales: one number, or one per block of kScaleBlock × kScaleBlock.
+// The rows are f32.
 RowSource scaled_rows(const TensorView& codes, const TensorView& scales);
 // Rows [first, first + count) of a matrix.
 RowSource rows_between(RowSource source, std::int64_t first, std::int64_t count);

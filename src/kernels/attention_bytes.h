@@ -370,6 +370,16 @@ void begin_rows(const AttentionTile& tile, ByteRows& rows) {
 }
 
 template <class V>
+void finish_rows(const AttentionTile& tile, const ByteRows& rows) {
+  for (int row = 0; row < tile.rows; ++row) {
+    const auto total = V::broadcast(rows.total[row]);
+    float* out = tile.out + static_cast<std::ptrdiff_t>(row) * tile.layout.value_size;
+    for (int i = 0; i < tile.layout.value_size; i += kLanes)
+      V::store(out + i, V::div(V::load(out + i), total));
+  }
+}
+
+template <class V>
 void attend_bytes(const AttentionTile& tile) {
   ByteRows rows;
   begin_rows<V>(tile, rows);
@@ -393,12 +403,7 @@ void attend_bytes(const AttentionTile& tile) {
     };
     mix_byte_page<V>(tile, rows, values_of, ahead);
   });
-  for (int row = 0; row < tile.rows; ++row) {
-    const auto total = V::broadcast(rows.total[row]);
-    float* out = tile.out + static_cast<std::ptrdiff_t>(row) * tile.layout.value_size;
-    for (int i = 0; i < tile.layout.value_size; i += kLanes)
-      V::store(out + i, V::div(V::load(out + i), total));
-  }
+  finish_rows<V>(tile, rows);
 }
 
 }  // namespace maestrale::kernels

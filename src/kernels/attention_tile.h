@@ -20,6 +20,22 @@ inline std::size_t query_code_bytes(int head_size) {
          sizeof(ActivationBlock);
 }
 
+// Scratch of one tile, whatever its type.
+inline std::size_t tile_scratch_bytes(int head_size) {
+  const std::size_t row = (kPageTokens + 2 + kLanes) * sizeof(float) + kWeightCodes;
+  return kMaxTileRows * row + query_code_bytes(head_size);
+}
+
+// Gives a tile of either kind its scratch; returns what stands behind it. `memory` stands on 64 bytes.
+template <class Tile>
+std::byte* place_scratch(Tile& tile, std::byte* memory, int head_size) {
+  tile.scores = reinterpret_cast<float*>(memory);
+  tile.sums = tile.scores + kMaxTileRows * kPageTokens;
+  tile.codes = reinterpret_cast<std::byte*>(tile.sums + kMaxTileRows * (2 + kLanes));
+  tile.weight_codes = reinterpret_cast<std::int8_t*>(tile.codes + query_code_bytes(head_size));
+  return memory + tile_scratch_bytes(head_size);
+}
+
 struct AttentionTile {
   KvType type{};
   KvHeadLayout layout;

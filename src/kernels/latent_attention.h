@@ -136,7 +136,7 @@ void latent_page(const LatentTile& tile, std::int64_t page, const SlotList& list
   for (; column < tile.value_size; column += kLanes) mix_rows<V, kType, 1>(tile, base, list, column);
 }
 
-inline std::int64_t newest_position(const LatentTile& tile) {
+[[gnu::always_inline]] inline std::int64_t newest_position(const LatentTile& tile) {
   std::int64_t newest = 0;
   for (int row = 0; row < tile.rows; ++row)
     newest = tile.positions[row] > newest ? tile.positions[row] : newest;
@@ -213,7 +213,7 @@ void arrange_block(const LatentTile& tile, const std::byte* base, int slots, int
   }
 }
 
-inline AttentionTile byte_tile(const LatentTile& tile) {
+[[gnu::always_inline]] inline AttentionTile byte_tile(const LatentTile& tile) {
   AttentionTile out;
   out.type = KvType::kQ8;
   out.layout.head_size = tile.layout.size;
@@ -232,7 +232,7 @@ inline AttentionTile byte_tile(const LatentTile& tile) {
 }
 
 // Scores of slots that are not listed, which no row then sees.
-inline void mask_unlisted(const LatentTile& tile, const SlotList& list) {
+[[gnu::always_inline]] inline void mask_unlisted(const LatentTile& tile, const SlotList& list) {
   for (int row = 0; row < tile.rows; ++row) {
     int at = 0;
     for (int slot = 0; slot < kPageTokens; ++slot) {
@@ -273,11 +273,7 @@ void attend_latent_bytes(const LatentTile& latent) {
     };
     mix_byte_page<V>(tile, rows, values_of, ahead);
   });
-  for (int row = 0; row < latent.rows; ++row) {
-    const auto total = V::broadcast(rows.total[row]);
-    float* out = latent.out + static_cast<std::ptrdiff_t>(row) * latent.value_size;
-    for (int i = 0; i < latent.value_size; i += kLanes) V::store(out + i, V::div(V::load(out + i), total));
-  }
+  finish_rows<V>(tile, rows);
 }
 
 template <class V>

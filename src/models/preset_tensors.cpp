@@ -25,7 +25,8 @@ Result<Format> format_named(std::string_view name) {
     return Format{.only = {}, .mix = mix};
   }
   const std::optional<DType> dtype = dtype_from_name(name);
-  if (dtype && (traits(*dtype).quantise != nullptr || *dtype == DType::kF32)) return Format{.only = *dtype, .mix = {}};
+  if (dtype && (traits(*dtype).quantise != nullptr || *dtype == DType::kF32))
+    return Format{.only = *dtype, .mix = {}};
   return Error{.kind = ErrorKind::kUsage,
                .what = "format '" + std::string(name) + "' is not one that presets can be filled in",
                .expected = "a type that maestrale quantize writes, such as q4_0 or q4_k_m"};
@@ -34,7 +35,10 @@ Result<Format> format_named(std::string_view name) {
 class Synthesis {
  public:
   Synthesis(const json::object& config, Format format)
-      : config_(config), format_(format), layers_(number("num_hidden_layers")), hidden_(number("hidden_size")) {
+      : config_(config),
+        format_(format),
+        layers_(number("num_hidden_layers")),
+        hidden_(number("hidden_size")) {
     architecture_ = config.at("architectures").as_array().front().as_string();
   }
 
@@ -65,7 +69,9 @@ class Synthesis {
 
  private:
   bool has(std::string_view key) const { return config_.contains(key) && !config_.at(key).is_null(); }
-  std::int64_t number(std::string_view key) const { return has(key) ? config_.at(key).to_number<std::int64_t>() : 0; }
+  std::int64_t number(std::string_view key) const {
+    return has(key) ? config_.at(key).to_number<std::int64_t>() : 0;
+  }
   bool is(std::string_view family) const { return architecture_.starts_with(family); }
   bool has_post_norms() const { return is("Gemma2") || is("Gemma3") || is("Grok"); }
   std::int64_t experts() const {
@@ -84,7 +90,9 @@ class Synthesis {
   std::int64_t dense_ffn() const {
     return number(has("intermediate_size_mlp") ? "intermediate_size_mlp" : "intermediate_size");
   }
-  std::int64_t shared_ffn() const { return is("Llama4") ? expert_ffn() : number("n_shared_experts") * expert_ffn(); }
+  std::int64_t shared_ffn() const {
+    return is("Llama4") ? expert_ffn() : number("n_shared_experts") * expert_ffn();
+  }
 
   Status attention(const std::string& prefix) {
     const std::int64_t q = number("num_attention_heads") * number("head_dim");
@@ -116,7 +124,8 @@ class Synthesis {
       TRY(matrix(prefix + "attn_q_a", rank, hidden_));
       TRY(vector(prefix + "attn_q_a_norm", rank));
     }
-    TRY(matrix(prefix + (rank > 0 ? "attn_q_b" : "attn_q"), heads * (plain + rotated), rank > 0 ? rank : hidden_));
+    TRY(matrix(prefix + (rank > 0 ? "attn_q_b" : "attn_q"), heads * (plain + rotated),
+               rank > 0 ? rank : hidden_));
     TRY(matrix(prefix + "attn_kv_a_mqa", latent + rotated, hidden_));
     TRY(vector(prefix + "attn_kv_a_norm", latent));
     TRY(matrix(prefix + "attn_kv_b", heads * (plain + value), latent));
@@ -173,10 +182,11 @@ class Synthesis {
       return columns % traits(format_.only).block_elements == 0 ? format_.only : DType::kQ8_0;
     }
     const std::int64_t heads = number("num_attention_heads"), kv_heads = number("num_key_value_heads");
-    const files::MixContext context{.layers = static_cast<int>(layers_),
-                                    .queries_per_key = static_cast<int>(heads / std::max<std::int64_t>(kv_heads, 1)),
-                                    .experts = static_cast<int>(experts()),
-                                    .has_output = !config_.at("tie_word_embeddings").as_bool()};
+    const files::MixContext context{
+        .layers = static_cast<int>(layers_),
+        .queries_per_key = static_cast<int>(heads / std::max<std::int64_t>(kv_heads, 1)),
+        .experts = static_cast<int>(experts()),
+        .has_output = !config_.at("tie_word_embeddings").as_bool()};
     return files::mix_type(*format_.mix, canonical + ".weight", columns, context);
   }
 
@@ -188,14 +198,16 @@ class Synthesis {
   // Grok's norms come first.
   std::string published(const std::string& canonical, const char* suffix) const {
     const char* prefix = is("Mamba2") ? "backbone." : "model.";
-    const std::vector<std::string> names = nn::published_names(files::Dialect::kHuggingFace, prefix, canonical, suffix);
+    const std::vector<std::string> names =
+        nn::published_names(files::Dialect::kHuggingFace, prefix, canonical, suffix);
     if (is("Grok") && canonical.starts_with("blk.") && canonical.ends_with("norm")) return names.front();
     const bool before_last = is("Mamba2") || (has_post_norms() && canonical.ends_with(".ffn_norm"));
     return names[names.size() - (before_last && names.size() > 1 ? 2 : 1)];
   }
 
   Status add(const std::string& canonical, const char* suffix, DType dtype, std::vector<std::int64_t> shape) {
-    TensorView tensor{.name = published(canonical, suffix), .dtype = dtype, .shape = std::move(shape), .data = {}};
+    TensorView tensor{
+        .name = published(canonical, suffix), .dtype = dtype, .shape = std::move(shape), .data = {}};
     const std::size_t bytes = TRY(storage_bytes(dtype, tensor.elements()));
     tensor.data = {static_cast<const std::byte*>(nullptr), bytes};
     tensors.push_back(std::move(tensor));

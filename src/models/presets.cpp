@@ -47,9 +47,8 @@ constexpr std::array kSettings = {
 // "Qwen2ForCausalLM" → "qwen2".
 std::string model_type_of(std::string_view architecture) {
   std::string type(architecture.substr(0, architecture.find("For")));
-  std::transform(type.begin(), type.end(), type.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return type;
 }
 
@@ -129,11 +128,13 @@ std::vector<std::string> preset_names() {
 }
 
 Result<files::Checkpoint> preset_checkpoint(std::string_view name, std::string_view format, bool with_data) {
-  const auto* preset = std::find_if(kPresets.begin(), kPresets.end(), [&](const Preset& p) { return p.name == name; });
+  const auto* preset =
+      std::find_if(kPresets.begin(), kPresets.end(), [&](const Preset& p) { return p.name == name; });
   if (preset == kPresets.end()) {
     std::string names;
     for (const Preset& known : kPresets) names += (names.empty() ? "" : ", ") + std::string(known.name);
-    return Error{.kind = ErrorKind::kUsage, .what = "no preset '" + std::string(name) + "'", .expected = names};
+    return Error{
+        .kind = ErrorKind::kUsage, .what = "no preset '" + std::string(name) + "'", .expected = names};
   }
   files::Checkpoint checkpoint;
   checkpoint.dialect = files::Dialect::kHuggingFace;

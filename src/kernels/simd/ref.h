@@ -229,7 +229,8 @@ struct Ref {
     }
   }
 
-  // total[lane] + sum over t < 4 of weights[t] * values[4 lane + t], exact; weights in [0, 127], values signed.
+  // total[lane] + sum over t < 4 of weights[t] * values[4 lane + t], exact; weights in [0, 127], values
+  // signed.
   SIMD_INLINE I32 dot_weights(I32 total, Quad weights, const U8& values) {
     for (int i = 0; i < 16; ++i) {
       for (int t = 0; t < 4; ++t) total.v[i] += weights.v[t] * static_cast<std::int8_t>(values.v[4 * i + t]);

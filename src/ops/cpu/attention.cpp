@@ -135,13 +135,9 @@ void CpuOps::attend(const float* q, int layer, const BatchRows& rows, const KvCa
   tile.centres = centres;
   tile.pages = cache.pages(rows.sequences[static_cast<std::size_t>(work.first_row)]).data();
   tile.offset = cache.plane_offset(layer, kv_head);
-  tile.scores = queries + kernels::kMaxTileRows * size;
-  tile.sums = tile.scores + kernels::kMaxTileRows * kPageTokens;
-  tile.out = tile.sums + kernels::kMaxTileRows * (2 + kLanes);
-  tile.weight_codes =
-      reinterpret_cast<std::int8_t*>(tile.out + kernels::kMaxTileRows * tile.layout.value_size);
-  tile.codes =
-      reinterpret_cast<std::byte*>(tile.weight_codes) + kernels::kMaxTileRows * kernels::kWeightCodes;
+  std::byte* behind = kernels::place_scratch(
+      tile, reinterpret_cast<std::byte*>(queries + kernels::kMaxTileRows * size), options.head_size);
+  tile.out = reinterpret_cast<float*>(behind);
   table_.attend(tile);
   for (int row = 0; row < tile.rows; ++row) {
     const std::int64_t token = work.first_row + row / group;

@@ -90,9 +90,7 @@ std::size_t CpuOps::worker_scratch_bytes() const {
   constexpr std::size_t kTile = kernels::kMaxTileRows;
   constexpr std::size_t kHead = kMaxHeadSize;
   const std::size_t attention =
-      kTile *
-          ((2 * kHead + kernels::kPageTokens + 2 + kernels::kLanes) * sizeof(float) + kernels::kWeightCodes) +
-      kernels::query_code_bytes(kMaxHeadSize);
+      2 * kTile * kHead * sizeof(float) + kernels::tile_scratch_bytes(kMaxHeadSize);  // queries and outputs
   return (std::max(attention, table_.matmul_scratch_bytes + kGatherBytes) + 4095) / 4096 * 4096;
 }
 

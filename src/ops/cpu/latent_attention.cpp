@@ -135,10 +135,8 @@ void CpuOps::attend_rows(const LatentQueries& queries, int layer, const BatchRow
   tile.positions = positions;
   tile.pages = cache.pages(rows.sequences[row]).data();
   tile.offset = cache.plane_offset(layer, 0) + shape.rows_offset(KvRows::kLatent);
-  tile.scores = scratch + std::int64_t{kMaxTileRows} * size;
-  tile.sums = tile.scores + kMaxTileRows * kPageTokens;
-  tile.codes = reinterpret_cast<std::byte*>(tile.sums + kMaxTileRows * (2 + kLanes));
-  tile.weight_codes = reinterpret_cast<std::int8_t*>(tile.codes + kernels::query_code_bytes(size));
+  kernels::place_scratch(tile, reinterpret_cast<std::byte*>(scratch + std::int64_t{kMaxTileRows} * size),
+                         static_cast<int>(size));
   tile.out = out + first * options.latent_size;
   table_.attend_latent(tile);
 }
