@@ -25,6 +25,11 @@ std::string range(double low, double high) {
 
 }  // namespace
 
+std::optional<text::TokenId> token_id_of(const json::value& value) {
+  if (!value.is_int64() || value.get_int64() < 0 || value.get_int64() > kMany) return std::nullopt;
+  return static_cast<text::TokenId>(value.get_int64());
+}
+
 std::string kind_of(const json::value& value) {
   if (value.is_null()) return "null";
   if (value.is_bool()) return "a boolean";

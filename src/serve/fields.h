@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <optional>
 #include <set>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "text/tokenizer/tokenizer.h"
 
 namespace maestrale::serve {
 
@@ -50,6 +52,12 @@ class Fields {
   std::string path_;
   std::set<std::string, std::less<>> seen_;
 };
+
+// Above every number of things that a request can mean.
+constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
+
+// Nothing where the value cannot be the id of a token.
+std::optional<text::TokenId> token_id_of(const json::value& value);
 
 std::string kind_of(const json::value& value);
 Error bad_field(std::string field, std::string what, std::string expected = {}, std::string found = {});

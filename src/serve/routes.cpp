@@ -169,11 +169,11 @@ Result<json::value> Api::detokenize(const Call& call) {
   const text::Tokenizer& tokenizer = model->tokenizer();
   std::vector<text::TokenId> tokens;
   for (std::size_t i = 0; i < list->size(); ++i) {
-    const json::value& token = (*list)[i];
-    if (!token.is_int64() || token.get_int64() < 0 || token.get_int64() >= tokenizer.size())
+    const auto token = token_id_of((*list)[i]);
+    if (!token || *token >= tokenizer.size())
       return bad_field(element("tokens", i), "a token that the model does not have",
                        fmt::format("0 to {}", tokenizer.size() - 1));
-    tokens.push_back(static_cast<text::TokenId>(token.get_int64()));
+    tokens.push_back(*token);
   }
   return json::value(
       json::object{{"prompt", replace_invalid_utf8(tokenizer.decode(tokens, {.skip_special = false}))}});

@@ -11,8 +11,6 @@
 namespace maestrale::serve {
 namespace {
 
-constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
-
 // What one message of theirs becomes: results of tools are messages of their own here.
 struct Turn {
   std::string text, reasoning;

@@ -3,22 +3,20 @@
 #include <sodium.h>
 
 #include <bit>
-#include <limits>
 
 #include "serve/fields.h"
 
 namespace maestrale::serve {
 namespace {
 
-constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
 static_assert(std::endian::native == std::endian::little);
 
 Result<std::vector<text::TokenId>> tokens_of(const json::array& list, const std::string& name) {
   std::vector<text::TokenId> tokens;
   for (const json::value& token : list) {
-    if (!token.is_int64() || token.get_int64() < 0 || token.get_int64() > kMany)
-      return bad_field(name, "unusable token", "token ids", kind_of(token));
-    tokens.push_back(static_cast<text::TokenId>(token.get_int64()));
+    const auto id = token_id_of(token);
+    if (!id) return bad_field(name, "unusable token", "token ids", kind_of(token));
+    tokens.push_back(*id);
   }
   if (tokens.empty()) return bad_field(name, "there is no token in it", "at least one token id");
   return tokens;

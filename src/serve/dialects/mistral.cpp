@@ -1,14 +1,11 @@
 #include "serve/dialects/mistral.h"
 
-#include <limits>
-
 #include "serve/dialects/openai.h"
 #include "serve/dialects/openai_writer.h"
 
 namespace maestrale::serve {
 
 Result<Translation> read_mistral_fim(const json::object& body) {
-  constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
   Fields fields(body, "");
   Translation out;
   chat::TextRequest request;

@@ -13,8 +13,6 @@
 namespace maestrale::serve {
 namespace {
 
-constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
-
 Status read_limits(Fields& options, chat::CommonRequest& common) {
   if (const auto most = TRY(options.integer("num_predict", -2, kMany)))
     common.max_tokens = std::max<std::int64_t>(*most, -1);

@@ -10,8 +10,6 @@
 namespace maestrale::serve {
 namespace {
 
-constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
-
 Status read_format(Fields& fields, chat::OutputShape& shape) {
   const json::object* object = TRY(fields.object("response_format"));
   return object == nullptr ? Status() : read_openai_shape(*object, "response_format.", false, shape);
@@ -255,9 +253,9 @@ Result<Translation> read_openai_text(const json::object& body) {
   } else if (list != nullptr && !list->empty() && list->front().is_int64()) {
     std::vector<text::TokenId> tokens;
     for (const json::value& token : *list) {
-      if (!token.is_int64() || token.get_int64() < 0 || token.get_int64() > kMany)
-        return fields.wrong("prompt", "token ids");
-      tokens.push_back(static_cast<text::TokenId>(token.get_int64()));
+      const auto id = token_id_of(token);
+      if (!id) return fields.wrong("prompt", "token ids");
+      tokens.push_back(*id);
     }
     request.prompt = std::move(tokens);
   } else {

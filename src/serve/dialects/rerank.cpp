@@ -1,7 +1,6 @@
 #include "serve/dialects/rerank.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 
 #include "serve/dialects/embeddings.h"
@@ -54,7 +53,7 @@ Result<Encoding> read_rerank(const json::object& body) {
   const json::array* documents = TRY(fields.array("documents"));
   if (documents == nullptr) return fields.missing("documents");
   request.documents = TRY(read_documents(*documents));
-  const auto most = TRY(fields.integer("top_n", 1, std::numeric_limits<std::int32_t>::max()));
+  const auto most = TRY(fields.integer("top_n", 1, kMany));
   const bool texts = TRY(fields.boolean("return_documents")).value_or(true);
   request.instruction = TRY(fields.string("instruction")).value_or("");
   out.label = TRY(fields.string("user")).value_or("");

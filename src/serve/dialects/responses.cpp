@@ -2,16 +2,12 @@
 
 #include <fmt/core.h>
 
-#include <limits>
-
 #include "serve/dialects/messages.h"
 #include "serve/dialects/openai.h"
 #include "serve/dialects/response_items.h"
 
 namespace maestrale::serve {
 namespace {
-
-constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
 
 // {type: "function", name, description?, parameters?, strict?}
 Result<json::array> read_function_tools(const json::array& tools) {
