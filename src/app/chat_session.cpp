@@ -127,7 +127,7 @@ Status ChatSession::answer() {
   const std::int64_t cached = engine_->truncate(sequence_, std::max<std::int64_t>(same, 0));
   cached_.resize(static_cast<std::size_t>(cached));
   chat::TurnReader turn(conversation_.dialect(), *engine_->tokenizer(),
-                        chat::prompt_opens_reasoning(conversation_.dialect(), prompt.text));
+                        chat::start_of_prompt(conversation_.dialect(), prompt.text));
   const StreamOptions streaming{
       .keep_events = sampling_.logprobs >= 0, .sequence = sequence_, .cached = cached, .turn = &turn};
   const auto shown = TRY(stream_generation(*engine_, request, common_, streaming));

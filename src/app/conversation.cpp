@@ -64,15 +64,17 @@ Result<json::object> template_variables(const json::value& conversation, const t
       if (key == "extra") {
         TRY(merge_extra(value, where, variables));
       } else if (key == "messages" || key == "tools" || key == "documents" ||
-                 key == "add_generation_prompt" || key == "bos_token" || key == "eos_token") {
+                 key == "add_generation_prompt" || key == "continue_final_message" || key == "bos_token" ||
+                 key == "eos_token") {
         variables[key] = value;
       } else {
-        return Error{
-            .what = "unknown field",
-            .where = where,
-            .expected = "messages, tools, documents, add_generation_prompt, bos_token, eos_token or extra",
-            .found = std::string(key),
-            .hint = "further variables of the template belong into extra"};
+        return Error{.what = "unknown field",
+                     .where = where,
+                     .expected =
+                         "messages, tools, documents, add_generation_prompt, continue_final_message, "
+                         "bos_token, eos_token or extra",
+                     .found = std::string(key),
+                     .hint = "further variables of the template belong into extra"};
       }
     }
   } else {

@@ -17,10 +17,9 @@ Answer::Answer(std::shared_ptr<engine::AnswerStream> stream, AnswerOptions optio
     : stream_(std::move(stream)), options_(std::move(options)) {
   for (int i = 0; i < options_.choices; ++i) {
     auto choice = std::make_unique<Choice>();
-    choice->thinking = options_.in_reasoning;
+    choice->thinking = options_.start == TurnStart::kReasoning;
     if (options_.dialect != nullptr) {
-      choice->reader =
-          std::make_unique<TurnReader>(*options_.dialect, *options_.tokenizer, options_.in_reasoning);
+      choice->reader = std::make_unique<TurnReader>(*options_.dialect, *options_.tokenizer, options_.start);
     }
     if (!options_.stop.empty()) {
       auto stops = engine::StopMatcher::create(options_.stop, {});

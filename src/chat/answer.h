@@ -53,7 +53,7 @@ struct AnswerEvent {
 struct AnswerOptions {
   const text::Tokenizer* tokenizer = nullptr;  // outlives the answer
   const Dialect* dialect = nullptr;            // null: everything is text
-  bool in_reasoning = false;                   // the prompt has opened the thoughts
+  TurnStart start = TurnStart::kNew;           // where the prompt ends
   bool reads_calls = false;                    // else what looks like a call is text
   bool parallel_calls = true;                  // else the first call ends the choice
   bool notes = false;                          // log-probabilities

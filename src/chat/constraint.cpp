@@ -11,8 +11,7 @@ namespace {
 
 class Shaped final : public engine::TokenConstraint {
  public:
-  Shaped(grammar::GrammarPtr grammar, grammar::TokenTablePtr table)
-      : matcher_(std::move(grammar), std::move(table)) {}
+  explicit Shaped(grammar::Matcher matcher) : matcher_(std::move(matcher)) {}
   void mask(TokenMask mask) override { matcher_.mask(mask); }
   bool accept(text::TokenId token) override { return matcher_.accept(token); }
   bool finished() const override { return matcher_.finished(); }
@@ -92,7 +91,7 @@ class AfterThoughts final : public engine::TokenConstraint {
 };
 
 std::shared_ptr<const Thoughts> thoughts_of(const ConstraintPlan& plan, std::int64_t budget) {
-  if (plan.dialect == nullptr) return nullptr;
+  if (plan.dialect == nullptr || plan.start == TurnStart::kText) return nullptr;
   const bool channels = plan.dialect->channels;
   if (!channels && plan.dialect->reasoning.empty()) return nullptr;
   const text::Tokenizer& tokenizer = *plan.tokenizer;
@@ -115,7 +114,7 @@ std::shared_ptr<const Thoughts> thoughts_of(const ConstraintPlan& plan, std::int
   out->force = encode(marks.close);
   const auto open = encode(marks.open);
   if (open.size() == 1) out->open = open.front();
-  out->begun = plan.in_reasoning;
+  out->begun = plan.start == TurnStart::kReasoning;
   return out;
 }
 
@@ -171,7 +170,17 @@ Result<MakeConstraint> text_constraint(const ConstraintPlan& plan, const OutputS
   if (shape.kind == OutputShape::Kind::kFree) return MakeConstraint();
   const auto grammar = TRY(plan.grammars->shape(shape));
   const auto table = plan.grammars->table();
-  return MakeConstraint([grammar, table] { return std::make_unique<Shaped>(grammar, table); });
+  grammar::Matcher first(grammar, table);
+  if (!first.begin_with(plan.begun)) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "the answer that is gone on with does not begin as this shape does",
+                 .where = shape.where};
+  }
+  return MakeConstraint([grammar, table, begun = plan.begun] {
+    grammar::Matcher matcher(grammar, table);
+    (void)matcher.begin_with(begun);
+    return std::make_unique<Shaped>(std::move(matcher));
+  });
 }
 
 Result<MakeConstraint> chat_constraint(const ConstraintPlan& plan, const ChatRequest& request) {

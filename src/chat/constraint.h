@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "base/result.h"
 #include "chat/dialect.h"
@@ -18,7 +19,8 @@ struct ConstraintPlan {
   const text::Tokenizer* tokenizer = nullptr;  // outlives the constraints, as does the dialect
   const Dialect* dialect = nullptr;            // null: no thoughts, no calls
   Grammars* grammars = nullptr;
-  bool in_reasoning = false;  // the prompt has opened the thoughts
+  TurnStart start = TurnStart::kNew;
+  std::string begun = {};  // what there is already of the text
 };
 
 // From it each choice gets a constraint of its own. Empty where nothing is constrained. Errors name the

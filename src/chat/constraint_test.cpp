@@ -40,11 +40,12 @@ class Walk {
 class Constraints : public testing::Test {
  protected:
   Result<MakeConstraint> make(std::string_view dialect, const ChatRequest& request,
-                              bool in_reasoning = false) {
+                              TurnStart start = TurnStart::kNew, std::string begun = {}) {
     return chat_constraint({.tokenizer = tokenizer_.get(),
                             .dialect = find_dialect(dialect),
                             .grammars = &grammars_,
-                            .in_reasoning = in_reasoning},
+                            .start = start,
+                            .begun = std::move(begun)},
                            request);
   }
   static json::object function(const char* name, bool strict) {
@@ -115,16 +116,27 @@ TEST_F(Constraints, AShapeBeginsAfterTheThoughts) {
   EXPECT_TRUE(direct.finished());
   Walk thinking(*tokenizer_, *made);
   EXPECT_EQ(thinking.take("<think>anything at all</think>yesx"), "<think>anything at all</think>yes");
-  Walk opened(*tokenizer_, make("hermes", request, true).value());
+  Walk opened(*tokenizer_, make("hermes", request, TurnStart::kReasoning).value());
   EXPECT_EQ(opened.take("thoughts</think>x"), "thoughts</think>");
 }
 
 TEST_F(Constraints, ABudgetEndsTheThoughts) {
   ChatRequest request;
   request.reasoning_budget = 3;
-  Walk walk(*tokenizer_, make("hermes", request, true).value());
+  Walk walk(*tokenizer_, make("hermes", request, TurnStart::kReasoning).value());
   EXPECT_EQ(walk.take("abcd"), "abc");
   EXPECT_EQ(walk.take("</think>free text"), "</think>free text");
+}
+
+TEST_F(Constraints, AShapeGoesOnWithWhatHasBegun) {
+  ChatRequest request;
+  request.common.shape = {.kind = OutputShape::Kind::kChoice, .choices = {"yes", "yesterday"}};
+  Walk walk(*tokenizer_, make("hermes", request, TurnStart::kText, "yest").value());
+  EXPECT_FALSE(walk.allows('y'));
+  EXPECT_EQ(walk.take("erday"), "erday");
+  const auto other = make("hermes", request, TurnStart::kText, "no");
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().where, "response_format");
 }
 
 TEST_F(Constraints, RefusesByName) {

@@ -102,11 +102,32 @@ const Dialect& dialect_of(std::string_view chat_template, const text::Tokenizer*
   return dialects().back();
 }
 
-bool prompt_opens_reasoning(const Dialect& dialect, std::string_view prompt) {
-  return std::any_of(dialect.reasoning.begin(), dialect.reasoning.end(), [&](const ReasoningMarks& marks) {
-    const std::size_t blanks = prompt.find_last_not_of(" \t\r\n");
-    return blanks != prompt.npos && prompt.substr(0, blanks + 1).ends_with(marks.open);
-  });
+TurnStart start_of_prompt(const Dialect& dialect, std::string_view prompt) {
+  const bool opens =
+      std::any_of(dialect.reasoning.begin(), dialect.reasoning.end(), [&](const ReasoningMarks& marks) {
+        const std::size_t blanks = prompt.find_last_not_of(" \t\r\n");
+        return blanks != prompt.npos && prompt.substr(0, blanks + 1).ends_with(marks.open);
+      });
+  return opens ? TurnStart::kReasoning : TurnStart::kNew;
+}
+
+TurnStart start_inside(const Dialect& dialect, std::string_view begun) {
+  const bool thinks =
+      std::any_of(dialect.reasoning.begin(), dialect.reasoning.end(), [&](const ReasoningMarks& marks) {
+        const std::size_t open = begun.rfind(marks.open);
+        return open != begun.npos && begun.find(marks.close, open) == begun.npos;
+      });
+  return thinks ? TurnStart::kReasoning : TurnStart::kText;
+}
+
+std::string_view text_begun(const Dialect& dialect, std::string_view begun) {
+  for (const ReasoningMarks& marks : dialect.reasoning) {
+    const std::size_t close = begun.rfind(marks.close);
+    if (close == begun.npos) continue;
+    begun.remove_prefix(close + marks.close.size());
+    begun.remove_prefix(std::min(begun.find_first_not_of(" \t\r\n"), begun.size()));
+  }
+  return begun;
 }
 
 }  // namespace maestrale::chat

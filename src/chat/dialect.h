@@ -39,7 +39,13 @@ const Dialect* find_dialect(std::string_view name);
 // The first row whose sign stands in the template; without a template, in the vocabulary.
 const Dialect& dialect_of(std::string_view chat_template, const text::Tokenizer* tokenizer);
 
-// Whether the prompt ends inside the model's thoughts (some templates open them).
-bool prompt_opens_reasoning(const Dialect& dialect, std::string_view prompt);
+// Where in an answer the generated text begins: before anything, in the thoughts, in the text.
+enum class TurnStart { kNew, kReasoning, kText };
+// The prompt asks for a new answer; some templates open its thoughts.
+TurnStart start_of_prompt(const Dialect& dialect, std::string_view prompt);
+// `begun`: what there is already of the answer.
+TurnStart start_inside(const Dialect& dialect, std::string_view begun);
+// Of `begun` what follows the thoughts.
+std::string_view text_begun(const Dialect& dialect, std::string_view begun);
 
 }  // namespace maestrale::chat

@@ -67,15 +67,20 @@ TEST(Dialects, HaveDifferentNamesAndNoMarkThatBeginsAnother) {
 
 TEST(Dialects, PromptsThatOpenTheThoughts) {
   const Dialect& dialect = *find_dialect("hermes");
-  EXPECT_TRUE(prompt_opens_reasoning(dialect, "<|im_start|>assistant\n<think>\n"));
-  EXPECT_FALSE(prompt_opens_reasoning(dialect, "<think>\n\n</think>\n\n"));
-  EXPECT_FALSE(prompt_opens_reasoning(dialect, "<|im_start|>assistant\n"));
-  EXPECT_FALSE(prompt_opens_reasoning(dialect, ""));
+  EXPECT_EQ(start_of_prompt(dialect, "<|im_start|>assistant\n<think>\n"), TurnStart::kReasoning);
+  EXPECT_EQ(start_of_prompt(dialect, "<think>\n\n</think>\n\n"), TurnStart::kNew);
+  EXPECT_EQ(start_of_prompt(dialect, "<|im_start|>assistant\n"), TurnStart::kNew);
+  EXPECT_EQ(start_of_prompt(dialect, ""), TurnStart::kNew);
+  EXPECT_EQ(start_inside(dialect, "It is"), TurnStart::kText);
+  EXPECT_EQ(start_inside(dialect, "<think>hm</think>It is"), TurnStart::kText);
+  EXPECT_EQ(start_inside(dialect, "<think>hm"), TurnStart::kReasoning);
+  EXPECT_EQ(text_begun(dialect, "<think>hm</think>\n\nIt is"), "It is");
+  EXPECT_EQ(text_begun(dialect, " It is"), " It is");
 }
 
 TEST(TurnReaders, SpellOnlyTheControlTokensOfTheirDialect) {
   const auto tokenizer = bytes_and({"[TOOL_CALLS]", "[ARGS]", "[PREFIX]"});
-  TurnReader reader(dialect_of("", tokenizer.get()), *tokenizer, false);
+  TurnReader reader(dialect_of("", tokenizer.get()), *tokenizer, TurnStart::kNew);
   std::vector<Event> events;
   const auto push = [&](text::TokenId token, std::string_view text) {
     for (Event& event : reader.push(token, text)) add_event(events, std::move(event));

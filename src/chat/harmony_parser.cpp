@@ -46,6 +46,12 @@ Header parse_header(std::string_view text) {
 
 class HarmonyParser final : public TurnParser {
  public:
+  explicit HarmonyParser(TurnStart start) {
+    if (start != TurnStart::kText) return;
+    header_.channel = "final";
+    state_ = State::kContent;
+  }
+
   void push(std::string_view text, std::vector<Event>& out) override {
     rest_ += text;
     while (step(false, out)) {
@@ -179,6 +185,8 @@ class HarmonyParser final : public TurnParser {
 
 }  // namespace
 
-std::unique_ptr<TurnParser> make_harmony_parser() { return std::make_unique<HarmonyParser>(); }
+std::unique_ptr<TurnParser> make_harmony_parser(TurnStart start) {
+  return std::make_unique<HarmonyParser>(start);
+}
 
 }  // namespace maestrale::chat

@@ -7,7 +7,8 @@
 
 namespace maestrale::chat {
 
-// Starts inside the header that the prompt's "<|start|>assistant" began.
-std::unique_ptr<TurnParser> make_harmony_parser();
+// A new answer starts inside the header that the prompt's "<|start|>assistant" began; kText: in the final
+// channel.
+std::unique_ptr<TurnParser> make_harmony_parser(TurnStart start);
 
 }  // namespace maestrale::chat

@@ -4,6 +4,8 @@
 
 #include <ctime>
 
+#include "text/template/continued.h"
+
 namespace maestrale::chat {
 namespace {
 
@@ -66,7 +68,7 @@ Result<text::Prompt> PromptFormat::prompt(const json::object& variables,
                                           const text::RenderClock& clock) const {
   if (const auto* chat_template = std::get_if<text::ChatTemplate>(&way_)) {
     text::Prompt out;
-    out.text = TRY(chat_template->render(variables, {}, clock));
+    out.text = TRY(text::render_conversation(*chat_template, variables, clock));
     // The template writes the model's special tokens, BOS included, as text.
     out.tokens = tokenizer_->encode(out.text, {.add_special = false, .parse_special = true});
     return out;

@@ -23,7 +23,8 @@ class PromptFormat {
   static Result<PromptFormat> of(const files::Checkpoint& checkpoint, std::string_view template_source,
                                  const std::string& where);
 
-  // `variables` as chat templates take them: messages, tools, add_generation_prompt, …
+  // `variables` as chat templates take them: messages, tools, add_generation_prompt, …; where
+  // continue_final_message is true the prompt ends inside the last message.
   Result<text::Prompt> prompt(const json::object& variables, const text::RenderClock& clock = {}) const;
   const Dialect& dialect() const { return *dialect_; }
 

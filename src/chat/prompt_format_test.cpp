@@ -69,6 +69,33 @@ TEST(PromptFormats, HarmonyWithoutATemplate) {
   EXPECT_TRUE(prompt->text.ends_with("<|start|>user<|message|>hi<|end|><|start|>assistant"));
 }
 
+// What transformers 5 gives for continue_final_message.
+TEST(PromptFormats, TheLastMessageGoesOn) {
+  json::object unfinished = kHello;
+  unfinished["add_generation_prompt"] = true;  // is not heeded
+  unfinished["continue_final_message"] = true;
+  unfinished["messages"].as_array().push_back(json::object{{"role", "assistant"}, {"content", "It is "}});
+  const auto prompt_of = [&](const std::vector<std::string>& tokens, std::string chat_template) {
+    const files::Checkpoint checkpoint = model(tokens, std::move(chat_template));
+    const auto format = PromptFormat::of(checkpoint, "", "test");
+    const auto prompt = format.ok() ? format->prompt(unfinished) : Result<text::Prompt>(format.error());
+    return prompt.ok() ? prompt->text : prompt.error().what;
+  };
+  const std::string chatml =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  EXPECT_EQ(prompt_of(kMistralTokens, chatml),
+            "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nIt is ");
+  const std::string trims = "{% for m in messages %}[{{ m.content | trim }}]{% endfor %}";
+  EXPECT_EQ(prompt_of(kMistralTokens, trims), "[hi][It is");
+  EXPECT_NE(prompt_of(kMistralTokens, "{{ messages[0].content }}").find("cannot be gone on with"),
+            std::string::npos);
+  EXPECT_EQ(prompt_of(kMistralTokens, ""), "<s>[INST]hi[/INST]It is");
+  EXPECT_TRUE(
+      prompt_of(kHarmonyTokens, "")
+          .ends_with("<|start|>user<|message|>hi<|end|><|start|>assistant<|channel|>final<|message|>It is "));
+}
+
 TEST(PromptFormats, OthersNeedATemplate) {
   const auto format = PromptFormat::of(model({"<s>"}, ""), "", "test");
   ASSERT_FALSE(format.ok());

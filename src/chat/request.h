@@ -70,6 +70,7 @@ struct ChatRequest {
   json::array tools = {};  // {type: "function", function: {name, description?, parameters?, strict?}}
   ToolChoice tool_choice = {};
   bool parallel_calls = true;
+  bool continue_final_message = false;   // the last message is an answer that is not finished: it goes on
   std::optional<bool> thinking = {};     // whether the model is to think; nothing: as it likes
   std::string reasoning_effort = {};     // empty: not said
   std::int64_t reasoning_budget = -1;    // most tokens of thought; -1: as many as it likes

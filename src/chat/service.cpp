@@ -60,6 +60,34 @@ Result<engine::SamplingParams> resolve(const Sampling& said, const json::object&
   return params;
 }
 
+// What can be gone on with: text, at the end of the conversation.
+Status check_unfinished(const ChatRequest& request) {
+  using Kind = ToolChoice::Kind;
+  const json::array& messages = request.messages;
+  const std::string where = fmt::format("messages[{}]", messages.empty() ? 0 : messages.size() - 1);
+  const json::value* role = messages.empty() ? nullptr : messages.back().as_object().if_contains("role");
+  if (role == nullptr || *role != "assistant")
+    return bad_field(where + ".role", "there is no answer to go on with", "an assistant message at the end");
+  const json::object& last = messages.back().as_object();
+  if (last.contains("tool_calls")) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "a message with tool calls cannot be gone on with",
+                 .where = where + ".tool_calls"};
+  }
+  if (last.at("content").as_string().empty())
+    return bad_field(where + ".content", "there is no text to go on with", "text");
+  if (request.thinking == true) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "an answer that has begun cannot be thought about first",
+                 .where = "thinking"};
+  }
+  const bool forced = request.tool_choice.kind == Kind::kRequired || request.tool_choice.kind == Kind::kNamed;
+  if (!forced) return {};
+  return Error{.kind = ErrorKind::kUnsupported,
+               .what = "an answer that has begun with text cannot be a call",
+               .where = "tool_choice"};
+}
+
 // A conversation that calls a tool, for finding out what the template wants.
 json::object probe(json::value arguments) {
   const json::object call{{"id", "abcdefghi"},
@@ -154,7 +182,11 @@ Result<json::object> ChatService::variables_of(const ChatRequest& request) const
     variables["tools"] = request.tools;
   }
   variables["documents"] = nullptr;
-  variables["add_generation_prompt"] = true;
+  variables["add_generation_prompt"] = !request.continue_final_message;
+  if (request.continue_final_message) {
+    TRY(check_unfinished(request));
+    variables["continue_final_message"] = true;
+  }
   variables["bos_token"] = spelling(*tokenizer_, tokenizer_->bos());
   const auto ends = tokenizer_->end_tokens();
   variables["eos_token"] = ends.empty() ? std::string() : std::string(tokenizer_->bytes(ends.front()));
@@ -262,18 +294,23 @@ Result<std::unique_ptr<Answer>> ChatService::chat(const ChatRequest& asked_for) 
   const text::Prompt prompt = TRY(prompt_of(request));
   const bool calls = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::kNone;
   const Dialect* dialect = calls ? &format_->dialect() : &plain_dialect_;
-  const bool in_reasoning = prompt_opens_reasoning(*dialect, prompt.text);
+  ConstraintPlan plan{.tokenizer = tokenizer_,
+                      .dialect = dialect,
+                      .grammars = grammars_.get(),
+                      .start = start_of_prompt(*dialect, prompt.text)};
+  if (request.continue_final_message) {
+    const json::string& begun = request.messages.back().at("content").as_string();
+    plan.start = start_inside(*dialect, begun);
+    if (plan.start == TurnStart::kText) plan.begun = text_begun(*dialect, begun);
+  }
   engine::ServiceRequest asked = TRY(engine_request(request.common, prompt.tokens));
-  asked.constraint = TRY(chat_constraint({.tokenizer = tokenizer_,
-                                          .dialect = dialect,
-                                          .grammars = grammars_.get(),
-                                          .in_reasoning = in_reasoning},
-                                         request));
+  asked.generate.continues_text = request.continue_final_message;
+  asked.constraint = TRY(chat_constraint(plan, request));
   const bool notes = request.common.sampling.logprobs >= 0;
   const auto length = static_cast<std::int64_t>(asked.generate.prompt.size());
   AnswerOptions options{.tokenizer = tokenizer_,
                         .dialect = dialect,
-                        .in_reasoning = in_reasoning,
+                        .start = plan.start,
                         .reads_calls = calls,
                         .parallel_calls = request.parallel_calls,
                         .notes = notes,

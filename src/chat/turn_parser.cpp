@@ -20,8 +20,9 @@ std::size_t held_back(std::string_view text, std::string_view mark) {
 
 class MarkParser final : public TurnParser {
  public:
-  MarkParser(const Dialect& dialect, bool in_reasoning) : dialect_(dialect) {
-    if (in_reasoning && !dialect.reasoning.empty()) open_reasoning(dialect.reasoning.front());
+  MarkParser(const Dialect& dialect, TurnStart start) : dialect_(dialect), fresh_(start != TurnStart::kText) {
+    if (start == TurnStart::kReasoning && !dialect.reasoning.empty())
+      open_reasoning(dialect.reasoning.front());
   }
 
   void push(std::string_view text, std::vector<Event>& out) override {
@@ -171,15 +172,15 @@ class MarkParser final : public TurnParser {
   std::string rest_;                          // not yet decided
   const ReasoningMarks* thinking_ = nullptr;  // inside thoughts that end with these
   std::unique_ptr<CallReader> reader_;        // inside what may be a call; rest_ begins with its mark
-  bool fresh_ = true;                         // no text yet, since the beginning or the last mark
+  bool fresh_;                                // no text yet, since the beginning or the last mark
   bool drop_blanks_ = false;                  // blanks here only separate
 };
 
 }  // namespace
 
-std::unique_ptr<TurnParser> make_turn_parser(const Dialect& dialect, bool in_reasoning) {
-  if (dialect.channels) return make_harmony_parser();
-  return std::make_unique<MarkParser>(dialect, in_reasoning);
+std::unique_ptr<TurnParser> make_turn_parser(const Dialect& dialect, TurnStart start) {
+  if (dialect.channels) return make_harmony_parser(start);
+  return std::make_unique<MarkParser>(dialect, start);
 }
 
 std::vector<Event> TurnReader::push(std::string_view text) {

@@ -19,14 +19,14 @@ class TurnParser {
   virtual void finish(std::vector<Event>& out) = 0;
 };
 
-// `in_reasoning`: the prompt has already opened the model's thoughts. `dialect` outlives the parser.
-std::unique_ptr<TurnParser> make_turn_parser(const Dialect& dialect, bool in_reasoning);
+// `dialect` outlives the parser.
+std::unique_ptr<TurnParser> make_turn_parser(const Dialect& dialect, TurnStart start);
 
 // A TurnParser fed with tokens: control tokens that the dialect uses are spelled out, others stay silent.
 class TurnReader {
  public:
-  TurnReader(const Dialect& dialect, const text::Tokenizer& tokenizer, bool in_reasoning)
-      : dialect_(&dialect), tokenizer_(&tokenizer), parser_(make_turn_parser(dialect, in_reasoning)) {}
+  TurnReader(const Dialect& dialect, const text::Tokenizer& tokenizer, TurnStart start)
+      : dialect_(&dialect), tokenizer_(&tokenizer), parser_(make_turn_parser(dialect, start)) {}
 
   // `text`: what the token completes, as the engine's events have it.
   std::vector<Event> push(text::TokenId token, std::string_view text);

@@ -31,9 +31,9 @@ std::string show(const std::vector<Event>& events) {
   return out;
 }
 
-std::vector<Event> events_of(const Dialect& dialect, bool in_reasoning,
+std::vector<Event> events_of(const Dialect& dialect, TurnStart start,
                              const std::vector<std::string_view>& pieces) {
-  const auto parser = make_turn_parser(dialect, in_reasoning);
+  const auto parser = make_turn_parser(dialect, start);
   std::vector<Event> events, joined;
   for (const std::string_view piece : pieces) parser->push(piece, events);
   parser->finish(events);
@@ -45,7 +45,7 @@ struct Case {
   const char* dialect;
   std::string text;
   std::string expected;
-  bool in_reasoning = false;
+  TurnStart start = TurnStart::kNew;
 };
 
 class Turns : public testing::TestWithParam<Case> {};
@@ -55,30 +55,32 @@ TEST_P(Turns, AreTheSameWhereverTheTextIsCut) {
   const Dialect* dialect = find_dialect(c.dialect);
   ASSERT_NE(dialect, nullptr);
   const std::string_view text = c.text;
-  EXPECT_EQ(show(events_of(*dialect, c.in_reasoning, {text})), c.expected);
+  EXPECT_EQ(show(events_of(*dialect, c.start, {text})), c.expected);
   for (std::size_t cut = 1; cut < text.size(); ++cut) {
-    EXPECT_EQ(show(events_of(*dialect, c.in_reasoning, {text.substr(0, cut), text.substr(cut)})), c.expected)
+    EXPECT_EQ(show(events_of(*dialect, c.start, {text.substr(0, cut), text.substr(cut)})), c.expected)
         << "cut at " << cut;
   }
   std::vector<std::string_view> bytes;
   for (std::size_t i = 0; i < text.size(); ++i) bytes.push_back(text.substr(i, 1));
-  EXPECT_EQ(show(events_of(*dialect, c.in_reasoning, bytes)), c.expected) << "byte by byte";
+  EXPECT_EQ(show(events_of(*dialect, c.start, bytes)), c.expected) << "byte by byte";
 }
 
-INSTANTIATE_TEST_SUITE_P(Plain, Turns,
-                         testing::Values(Case{"plain", "", ""}, Case{"plain", "Hello", "t:Hello\n"},
-                                         Case{"plain", " \n ", "t: \n \n"},
-                                         Case{"plain", "  two blanks", "t:  two blanks\n"},
-                                         Case{"plain", "<think>\na b\n</think>\n\nc\n", "r:a b\nt:c\n\n"},
-                                         Case{"plain", "\n<think>a</think>c", "r:a\nt:c\n"},
-                                         Case{"plain", "say <think>a</think>", "t:say <think>a</think>\n"},
-                                         Case{"plain", "<think>never closed", "r:never closed\n"},
-                                         Case{"plain", "<think>half </thi", "r:half </thi\n"},
-                                         Case{"plain", "<thin", "t:<thin\n"},
-                                         Case{"plain", "<think></think>x", "t:x\n"},
-                                         Case{"plain", "è <tool_call>", "t:è <tool_call>\n"},
-                                         Case{"plain", "a\n\nb</think>\nc", "r:a\n\nb\nt:c\n", true},
-                                         Case{"plain", "only thoughts", "r:only thoughts\n", true}));
+INSTANTIATE_TEST_SUITE_P(
+    Plain, Turns,
+    testing::Values(Case{"plain", "", ""}, Case{"plain", "Hello", "t:Hello\n"},
+                    Case{"plain", " \n ", "t: \n \n"}, Case{"plain", "  two blanks", "t:  two blanks\n"},
+                    Case{"plain", "<think>\na b\n</think>\n\nc\n", "r:a b\nt:c\n\n"},
+                    Case{"plain", "\n<think>a</think>c", "r:a\nt:c\n"},
+                    Case{"plain", "say <think>a</think>", "t:say <think>a</think>\n"},
+                    Case{"plain", "<think>never closed", "r:never closed\n"},
+                    Case{"plain", "<think>half </thi", "r:half </thi\n"}, Case{"plain", "<thin", "t:<thin\n"},
+                    Case{"plain", "<think></think>x", "t:x\n"},
+                    Case{"plain", "è <tool_call>", "t:è <tool_call>\n"},
+                    Case{"plain", "a\n\nb</think>\nc", "r:a\n\nb\nt:c\n", TurnStart::kReasoning},
+                    Case{"plain", "only thoughts", "r:only thoughts\n", TurnStart::kReasoning},
+                    Case{"plain", "<think>is text", "t:<think>is text\n", TurnStart::kText},
+                    Case{"llama3", "{\"name\": \"f\"}", "t:{\"name\": \"f\"}\n", TurnStart::kText},
+                    Case{"harmony", " and on", "t: and on\n", TurnStart::kText}));
 
 INSTANTIATE_TEST_SUITE_P(
     Mistral, Turns,
@@ -165,7 +167,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Case{"deepseek",
                          "hm\n</think>\n\nLook." + kDeepSeekOpen +
                              "function<｜tool▁sep｜>f\n```json\n{\"a\": 1}\n```" + kDeepSeekClose,
-                         "r:hm\nt:Look.\nc:f  {\"a\": 1}\n", true},
+                         "r:hm\nt:Look.\nc:f  {\"a\": 1}\n", TurnStart::kReasoning},
                     Case{"deepseek",
                          kDeepSeekOpen +
                              "f<｜tool▁sep｜>{\"a\": \"```\"}<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>g"
@@ -195,7 +197,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"deepseek",
              "hm\n</think>Look." + kDsmlOpen + kDsmlInvoke + kText + kNumber + kInvokeEnd + kDsmlClose,
              "r:hm\nt:Look.\n\n\nc:f  {\"a\": \"two\\nlines \\\"<b>\\\"\", \"b\": [1, {\"c\": 2.50}]}\n",
-             true},
+             TurnStart::kReasoning},
         Case{"deepseek",
              kDsmlOpen + kDsmlInvoke + kInvokeEnd + kDsmlInvoke + kNumber + kInvokeEnd + kDsmlClose,
              "c:f  {}\nc:f  {\"b\": [1, {\"c\": 2.50}]}\n"},
@@ -267,7 +269,7 @@ TEST(TurnParserCost, GrowsWithTheText) {
       {"deepseek", "<｜DSML｜invoke name=\"f\"><｜DSML｜parameter name=\"a\" string=\"true\">" + text +
                        "</｜DSML｜parameter></｜DSML｜invoke>"}};
   for (const auto& [name, whole] : cases) {
-    const auto parser = make_turn_parser(*find_dialect(name), false);
+    const auto parser = make_turn_parser(*find_dialect(name), TurnStart::kNew);
     std::vector<Event> events;
     for (std::size_t i = 0; i < whole.size(); i += 4)
       parser->push(std::string_view(whole).substr(i, 4), events);

@@ -65,6 +65,11 @@ Result<Answer> Answer::create(const GenerateRequest& request, std::int64_t conte
   answer.context_ = context;
   answer.constraint_ = constraint;
   if (tokenizer != nullptr) answer.decoder_.emplace(*tokenizer);
+  // A blank at the start of a text is the vocabulary's own; further on it is part of the text.
+  if (tokenizer != nullptr && request.continues_text) {
+    (void)answer.decoder_->push(request.prompt.back());
+    (void)answer.decoder_->flush();
+  }
   return answer;
 }
 

@@ -65,6 +65,8 @@ class Matcher {
   void mask(std::span<std::uint64_t> mask);
   // `token` was chosen; false where it was not allowed, and then the state stays as it was.
   bool accept(text::TokenId token);
+  // The answer has begun with this text; false where it does not fit, and then the state stays as it was.
+  bool begin_with(std::string_view text);
   // Nothing but an end may follow.
   bool finished() const;
   // The text so far is a whole one: an end may follow.

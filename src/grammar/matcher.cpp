@@ -110,6 +110,12 @@ bool Matcher::accept(text::TokenId token) {
   return state.advance(bytes);
 }
 
+bool Matcher::begin_with(std::string_view text) {
+  if (state_->ended) return text.empty();
+  state_->settle();
+  return state_->advance(text);
+}
+
 bool Matcher::finished() const {
   const std::lock_guard lock(state_->walk->mutex);
   return state_->ended ||

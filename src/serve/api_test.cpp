@@ -113,6 +113,42 @@ TEST_F(ApiTest, SaysHowLongItTookWhenAsked) {
       "timings");
 }
 
+TEST_F(ApiTest, GoesOnWithTheLastMessage) {
+  start();
+  const std::string begun =
+      R"("messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"oh, ")";
+  const auto body = [&](const std::string& more, const std::string& of_message = "") {
+    return R"({"model":"tiny",)" + more + begun + of_message + "}]}";
+  };
+  const auto content = [](const json::value& answer) {
+    return answer.at("choices").at(0).at("message").at("content");
+  };
+  EXPECT_EQ(content(post("/v1/chat/completions", body(R"("continue_final_message":true,)"))), "hello");
+  EXPECT_EQ(content(post("/v1/chat/completions", body(R"("continue_final_message":true,"echo":true,)"))),
+            "oh, hello");
+  EXPECT_EQ(content(post("/v1/chat/completions", body("", R"(,"prefix":true)"))), "oh, hello");
+  const std::string stream =
+      send("POST", "/v1/chat/completions", body(R"("stream":true,)", R"(,"prefix":true)")).body;
+  EXPECT_NE(stream.find(R"("delta":{"content":"oh, "})"), std::string::npos) << stream;
+  EXPECT_EQ(post("/api/chat", body(R"("stream":false,)")).at("message").at("content"), "hello");
+  // What the prompt is: the template without its end of turn.
+  const auto tokens = [this](const std::string& asked) {
+    return post("/v1/chat/completions", asked).at("usage").at("prompt_tokens").as_int64();
+  };
+  EXPECT_EQ(tokens(body(R"("continue_final_message":true,)")), tokens(kHello) + 4);
+  const auto field = [this](const std::string& asked) {
+    return std::string(post("/v1/chat/completions", asked, 400).at("error").at("param").as_string());
+  };
+  const std::string called = R"(,"tool_calls":[{"id":"a","function":{"name":"f"}}],"prefix":true)";
+  EXPECT_EQ(field(body("", called)), "messages[1].tool_calls");
+  const std::string tools =
+      R"("tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required",)";
+  EXPECT_EQ(field(body(tools, R"(,"prefix":true)")), "tool_choice");
+  EXPECT_EQ(
+      field(R"({"model":"tiny","continue_final_message":true,"messages":[{"role":"user","content":"hi"}]})"),
+      "messages[0].role");
+}
+
 TEST_F(ApiTest, ReadsToolCalls) {
   script_.reply = "I look.<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}</tool_call>";
   start();

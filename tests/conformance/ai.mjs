@@ -49,6 +49,16 @@ export function aiCases({address, model, metric, eventually}) {
       for await (const part of streamText(more).fullStream) if (part.type === "tool-call") call = part;
       assert.deepEqual(Object.keys(call.input), ["place"]);
     };
+    if (name === "anthropic" || name === "mistral") {
+      cases[`ai: ${name}: an answer that has begun goes on`] = async () => {
+        const messages = [{role: "user", content: prompt}, {role: "assistant", content: "there was a"}];
+        const answer = await generateText({...common, model: of, messages});
+        assert.ok(answer.text.length > 0);
+        let text = "";
+        for await (const part of streamText({...common, model: of, messages}).textStream) text += part;
+        assert.equal(text, answer.text);
+      };
+    }
     cases[`ai: ${name}: objects`] = async () => {
       const answer = await generateObject({...ask, schema: verdict, maxOutputTokens: 300});
       assert.equal(typeof answer.object.good, "boolean");

@@ -38,6 +38,14 @@ export function anthropicCases({address, model, metric, eventually}) {
       assert.equal(answer.stop_sequence, stop);
       assert.equal(answer.content[0].text, whole.slice(0, whole.indexOf(stop)));
     },
+    "anthropic: an answer that has begun goes on": async () => {
+      const whole = (await ask()).content[0].text;
+      const begun = whole.slice(0, whole.indexOf(" ", 20));
+      const answer = await ask({messages: [...messages, {role: "assistant", content: begun}]});
+      assert.ok(answer.content[0].text.startsWith(" "), answer.content[0].text);
+      assert.ok((begun + answer.content[0].text).startsWith(whole), begun + answer.content[0].text);
+      await assert.rejects(ask({messages: [...messages, {role: "assistant", content: "It is "}]}), (error) => error.status === 400);
+    },
     "anthropic: count_tokens": async () => {
       const count = await client.messages.countTokens({model, messages});
       const answer = await ask({max_tokens: 1});

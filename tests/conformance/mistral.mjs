@@ -25,6 +25,14 @@ export function mistralCases({address, model}) {
       assert.equal(text, whole);
       assert.equal(finish, "length");
     },
+    "mistral: a prefix is part of the answer": async () => {
+      const prefix = {role: "assistant", content: "there was a", prefix: true};
+      const answer = (await client.chat.complete({...common, messages: [...messages, prefix]})).choices[0].message.content;
+      assert.ok(answer.startsWith("there was a "), answer);
+      let text = "";
+      for await (const {data} of await client.chat.stream({...common, messages: [...messages, prefix]})) text += data.choices[0]?.delta?.content ?? "";
+      assert.equal(text, answer);
+    },
     "mistral: tools": async () => {
       const tools = [{type: "function", function: {name: "f", description: "d", parameters: {type: "object", properties: {}, additionalProperties: false}}}];
       const answer = await client.chat.complete({...common, tools, toolChoice: "any", maxTokens: 300});

@@ -27,6 +27,10 @@ export function ollamaCases({address, model, metric, eventually}) {
       assert.equal(last.done, true);
       assert.equal(last.eval_count, 24);
     },
+    "ollama: an answer that has begun goes on": async () => {
+      const answer = await client.chat({model, messages: [...messages, {role: "assistant", content: "there was a"}], options});
+      assert.ok(answer.message.content.startsWith(" "), answer.message.content);
+    },
     "ollama: generate": async () => {
       const raw = await client.generate({model, prompt: "Once upon a time", raw: true, options});
       assert.ok(raw.response.length > 0);

@@ -91,6 +91,13 @@ export function openaiCases({address, model, metric, eventually}) {
         text += chunk.choices[0]?.text ?? "";
       assert.equal(text, answer.choices[0].text);
     },
+    "openai: an answer that has begun goes on": async () => {
+      const begun = [...messages, {role: "assistant", content: "there was a"}];
+      const more = {messages: begun, continue_final_message: true, add_generation_prompt: false, temperature: 0};
+      const rest = (await chat(more)).choices[0].message.content;
+      assert.ok(rest.startsWith(" "), rest);
+      assert.equal((await chat({...more, echo: true})).choices[0].message.content, "there was a" + rest);
+    },
     "openai: tools are taken": async () => {
       const history = [...messages,
         {role: "assistant", content: null, tool_calls: [{id: "call00001", type: "function", function: {name: "get_weather", arguments: "{\"place\":\"Rome\"}"}}]},

@@ -25,7 +25,7 @@ Status run(const Options& options) {
   const text::Prompt prompt = TRY(conversation.prompt());
   const auto request = TRY(make_request(prompt.tokens, options.sampling, options.common, *engine));
   chat::TurnReader turn(conversation.dialect(), *engine->tokenizer(),
-                        chat::prompt_opens_reasoning(conversation.dialect(), prompt.text));
+                        chat::start_of_prompt(conversation.dialect(), prompt.text));
   const StreamOptions streaming{.keep_events = options.sampling.logprobs >= 0, .turn = &turn};
   const auto shown = TRY(stream_generation(*engine, request, options.common, streaming));
   return finish_generation(*engine, request, shown, options.common);

@@ -8,6 +8,7 @@
 #include "app/render.h"
 #include "app/session.h"
 #include "base/file.h"
+#include "text/template/continued.h"
 
 namespace maestrale::app {
 namespace {
@@ -48,7 +49,7 @@ Status run(const Options& options) {
                                    {"tokens", json::array(prompt.tokens.begin(), prompt.tokens.end())}});
   }
   const auto chat_template = TRY(text::ChatTemplate::parse(source, options.source));
-  const std::string rendered = TRY(chat_template.render(variables, text::TemplateLimits{}, clock));
+  const std::string rendered = TRY(text::render_conversation(chat_template, variables, clock));
   if (!options.common.json) return write_out(rendered);
   return write_json(json::object{{"text", rendered}});
 }
@@ -65,7 +66,8 @@ Command add_template(CLI::App& root) {
   add_common_options(*app, options->common);
   app->footer(
       "The conversation is a list of messages, or an object with messages and, where wanted, tools,\n"
-      "add_generation_prompt, bos_token, eos_token and extra (further variables).\n"
+      "add_generation_prompt, continue_final_message, bos_token, eos_token and extra (further\n"
+      "variables).\n"
       "Example:\n"
       "  echo '[{\"role\": \"user\", \"content\": \"Hello\"}]' | maestrale template model.gguf --input -");
   return {app, [options] { return run(*options); }};

@@ -72,13 +72,21 @@ void add_turn(Turn turn, bool of_user, json::array& out) {
   out.push_back(std::move(message));
 }
 
+// An answer at the end is gone on with: it must be text.
+Status check_unfinished(const Fields& message, const Turn& turn) {
+  if (!turn.calls.empty())
+    return unsupported_field(message.name("content"), "an answer with tool calls cannot be gone on with");
+  if (turn.text.empty()) return bad_field(message.name("content"), "there is no text to go on with", "text");
+  if (turn.text.find_last_not_of(" \t\r\n") + 1 != turn.text.size())
+    return bad_field(message.name("content"), "an answer to be gone on with cannot end in blanks");
+  return {};
+}
+
 Status read_turn(const json::value& value, const std::string& name, bool last, json::array& out) {
   Fields message = TRY(Fields::of(value, name));
   const std::string role = TRY(message.required_string("role"));
   if (role != "user" && role != "assistant") return message.wrong("role", "user or assistant");
   const bool of_user = role == "user";
-  if (last && !of_user)
-    return unsupported_field(message.name("role"), "an answer that is already begun cannot be gone on with");
   const json::value* content = message.value("content");
   if (content == nullptr) return message.missing("content");
   TRY(message.done());
@@ -91,6 +99,7 @@ Status read_turn(const json::value& value, const std::string& name, bool last, j
   } else {
     return message.wrong("content", "a string or an array of blocks");
   }
+  if (last && !of_user) TRY(check_unfinished(message, turn));
   add_turn(std::move(turn), of_user, out);
   return {};
 }
@@ -220,6 +229,7 @@ Result<Translation> read_anthropic(const json::object& body, bool counting) {
   chat::ChatRequest chat;
   out.model = TRY(fields.required_string("model"));
   TRY(read_all_messages(fields, chat.messages));
+  chat.continue_final_message = chat.messages.back().at("role") == "assistant";
   TRY(read_anthropic_tools(fields, chat));
   TRY(read_choice(fields, chat));
   TRY(read_thinking(fields, chat));

@@ -75,8 +75,39 @@ TEST(OpenAi, RefusesByName) {
        {R"({"modalities":["audio"]})", "modalities"},
        {R"({"safe_prompt":true})", "safe_prompt"},
        {R"({"functions":[]})", "functions"},
+       {R"({"echo":true})", "echo"},
+       {R"({"add_generation_prompt":false})", "add_generation_prompt"},
+       {R"({"add_generation_prompt":true,"continue_final_message":true})", "add_generation_prompt"},
+       {R"({"messages":[{"role":"assistant","content":"a","prefix":true},{"role":"user","content":"b"}]})",
+        "messages[0].prefix"},
+       {R"({"continue_final_message":true,"messages":[{"role":"assistant","content":"a","prefix":true}]})",
+        "continue_final_message"},
        {R"({"wonders":null})", "wonders"}},
       [](const json::object& body) { return read_openai_chat(body, false); });
+}
+
+TEST(EveryDialect, GoesOnWithTheLastMessage) {
+  constexpr const char* kBegun =
+      R"("messages":[{"role":"user","content":"q"},{"role":"assistant","content":"It is"}])";
+  const auto goes_on = [](const Result<Translation>& read) {
+    EXPECT_TRUE(read.ok()) << read.error().render();
+    return std::get<chat::ChatRequest>(read->request).continue_final_message;
+  };
+  const json::object begun = object(std::string(R"({"model":"m","max_tokens":5,)") + kBegun + "}");
+  EXPECT_TRUE(goes_on(read_anthropic(begun)));
+  EXPECT_FALSE(goes_on(read_anthropic(object(kMessages))));
+  EXPECT_FALSE(goes_on(read_openai_chat(begun, false)));  // as OpenAI: a new message
+  json::object asked = begun;
+  asked["continue_final_message"] = true;
+  asked["add_generation_prompt"] = false;
+  EXPECT_TRUE(goes_on(read_openai_chat(asked, false)));
+  asked.erase("continue_final_message");
+  asked.erase("add_generation_prompt");
+  asked["messages"].as_array()[1].as_object()["prefix"] = true;
+  EXPECT_TRUE(goes_on(read_openai_chat(asked, true)));
+  json::object ollama = object(std::string(R"({"model":"m",)") + kBegun + "}");
+  EXPECT_TRUE(goes_on(read_ollama_chat(ollama)));
+  EXPECT_FALSE(goes_on(read_ollama_chat(object(kChat))));
 }
 
 TEST(OpenAi, ReadsEveryField) {
@@ -111,7 +142,10 @@ TEST(Anthropic, RefusesByName) {
       kMessages,
       {{R"({"max_tokens":null})", "max_tokens"},
        {R"({"messages":[{"role":"system","content":"x"}]})", "messages[0].role"},
-       {R"({"messages":[{"role":"assistant","content":"x"}]})", "messages[0].role"},
+       {R"({"messages":[{"role":"assistant","content":"x "}]})", "messages[0].content"},
+       {R"({"messages":[{"role":"assistant","content":""}]})", "messages[0].content"},
+       {R"({"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"i","name":"f","input":{}}]}]})",
+        "messages[0].content"},
        {R"({"messages":[{"role":"user","content":[{"type":"image"}]}]})", "messages[0].content[0].type"},
        {R"({"temperature":1.5})", "temperature"},
        {R"({"thinking":{"type":"enabled"}})", "thinking.budget_tokens"},

@@ -69,14 +69,14 @@ Result<json::object> read_call(const json::value& value, const std::string& name
   return json::object{{"id", id}, {"type", "function"}, {"function", std::move(made)}};
 }
 
-Status read_assistant(Fields& message, json::object& out) {
+Status read_assistant(Fields& message, json::object& out, bool& prefix) {
+  prefix = TRY(message.boolean("prefix")).value_or(false);
   for (const char* field : {"reasoning_content", "reasoning"}) {
     if (const auto thoughts = TRY(message.string(field))) out["reasoning_content"] = *thoughts;
   }
   TRY(message.refuse("audio", "there is no sound"));
   TRY(message.refuse("function_call", "use tool_calls"));
   if (const auto refusal = TRY(message.string("refusal"))) out["content"] = *refusal;
-  TRY(message.only("prefix", {false}, "answers begin anew"));
   message.skip("annotations");
   const json::array* calls = TRY(message.array("tool_calls"));
   if (calls == nullptr || calls->empty()) return {};
@@ -87,7 +87,7 @@ Status read_assistant(Fields& message, json::object& out) {
   return {};
 }
 
-Result<json::object> read_message(const json::value& value, const std::string& name) {
+Result<json::object> read_message(const json::value& value, const std::string& name, bool& prefix) {
   Fields message = TRY(Fields::of(value, name));
   std::string role = TRY(message.required_string("role"));
   if (role == "developer") role = "system";
@@ -96,7 +96,7 @@ Result<json::object> read_message(const json::value& value, const std::string& n
   json::object out{{"role", role}};
   TRY(read_content(message, out));
   if (const auto called = TRY(message.string("name"))) out["name"] = *called;
-  if (role == "assistant") TRY(read_assistant(message, out));
+  if (role == "assistant") TRY(read_assistant(message, out, prefix));
   if (role == "tool") {
     const auto id = TRY(message.string("tool_call_id"));
     if (!id) return message.missing("tool_call_id");
@@ -191,11 +191,14 @@ Status keep_tools(json::array& tools, const std::vector<std::string>& names, con
   return {};
 }
 
-Result<json::array> read_messages(const json::array& messages) {
+Result<json::array> read_messages(const json::array& messages, bool& prefix) {
   if (messages.empty()) return bad_field("messages", "there are no messages", "at least one message");
   json::array out;
-  for (std::size_t i = 0; i < messages.size(); ++i)
-    out.push_back(TRY(read_message(messages[i], element("messages", i))));
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (prefix)
+      return bad_field(element("messages", i - 1) + ".prefix", "only the last message can be a prefix");
+    out.push_back(TRY(read_message(messages[i], element("messages", i), prefix)));
+  }
   return out;
 }
 

@@ -8,8 +8,9 @@
 
 namespace maestrale::serve {
 
-// {role, content, …}; content parts that are not text are refused by their type.
-Result<json::array> read_messages(const json::array& messages);
+// {role, content, …}; content parts that are not text are refused by their type. `prefix`: whether the last
+// one is an answer to be gone on with, in Mistral's words.
+Result<json::array> read_messages(const json::array& messages, bool& prefix);
 // {type: "function", function: {name, description?, parameters?, strict?}}
 Result<json::array> read_tools(const json::array& tools, const std::string& name = "tools");
 // "auto", "none", "required" (Mistral: "any"), {type: "function", function: {name}}, {type: "allowed_tools",

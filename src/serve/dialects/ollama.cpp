@@ -161,6 +161,7 @@ Result<Translation> read_ollama_chat(const json::object& body) {
   if (messages->empty()) return fields.wrong("messages", "at least one message");
   for (std::size_t i = 0; i < messages->size(); ++i)
     chat.messages.push_back(TRY(read_message((*messages)[i], element("messages", i))));
+  chat.continue_final_message = chat.messages.back().at("role") == "assistant";
   if (const json::array* tools = TRY(fields.array("tools"))) chat.tools = TRY(read_tools(*tools));
   TRY(read_think(fields, chat));
   TRY(fields.done());

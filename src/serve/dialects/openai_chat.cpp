@@ -74,13 +74,34 @@ Status read_reasoning(Fields& fields, chat::ChatRequest& chat) {
   }
   if (const json::object* variables = TRY(fields.object("chat_template_kwargs"))) {
     for (const auto& [key, value] : *variables) {
-      for (const char* own : {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token"}) {
+      for (const char* own : {"messages", "tools", "add_generation_prompt", "continue_final_message",
+                              "bos_token", "eos_token"}) {
         if (key == own) return bad_field(fmt::format("chat_template_kwargs.{}", own), "set by the server");
       }
       chat.template_variables[key] = value;
     }
   }
   return {};
+}
+
+// Two ways of going on with the last message: Mistral's prefix, whose answer says it again, and
+// continue_final_message of vLLM and transformers, whose answer says it again where `echo` asks for it. Gives
+// what is said again.
+Result<std::string> read_continuation(Fields& fields, bool prefix, chat::ChatRequest& chat) {
+  const auto begins = TRY(fields.boolean("add_generation_prompt"));
+  const auto goes_on = TRY(fields.boolean("continue_final_message"));
+  const auto echo = TRY(fields.boolean("echo"));
+  if (prefix && goes_on)
+    return bad_field("continue_final_message", "the last message is a prefix already", "one of the two");
+  chat.continue_final_message = prefix || goes_on.value_or(false);
+  if (chat.continue_final_message && begins == true)
+    return bad_field("add_generation_prompt", "an answer cannot both begin and go on", "false");
+  if (!chat.continue_final_message && begins == false)
+    return unsupported_field("add_generation_prompt", "an answer begins, or goes on with the last message");
+  if (echo == true && !chat.continue_final_message)
+    return bad_field("echo", "there is nothing to say again without continue_final_message");
+  if (!chat.continue_final_message || !echo.value_or(prefix)) return std::string();
+  return std::string(chat.messages.back().at("content").as_string());
 }
 
 Status refuse_others(Fields& fields) {
@@ -216,7 +237,8 @@ Result<Translation> read_openai_chat(const json::object& body, bool mistral) {
   out.model = TRY(fields.required_string("model"));
   const json::array* messages = TRY(fields.array("messages"));
   if (messages == nullptr) return fields.missing("messages");
-  chat.messages = TRY(read_messages(*messages));
+  bool prefix = false;
+  chat.messages = TRY(read_messages(*messages, prefix));
   TRY(read_openai_sampling(fields, chat.common));
   for (const char* key : {"max_tokens", "max_completion_tokens"}) {
     if (const auto most = TRY(fields.integer(key, 1, kMany))) chat.common.max_tokens = *most;
@@ -224,6 +246,7 @@ Result<Translation> read_openai_chat(const json::object& body, bool mistral) {
   TRY(read_tool_fields(fields, chat));
   TRY(read_format(fields, chat.common.shape));
   TRY(read_reasoning(fields, chat));
+  const std::string echo = TRY(read_continuation(fields, prefix, chat));
   TRY(read_logprobs(fields, chat.common.sampling));
   bool include_usage = false;
   TRY(read_stream(fields, out, include_usage));
@@ -232,8 +255,10 @@ Result<Translation> read_openai_chat(const json::object& body, bool mistral) {
   TRY(refuse_others(fields));
   TRY(fields.done());
   out.request = std::move(chat);
-  out.writer = make_openai_chat_writer(
-      {.include_usage = include_usage || mistral, .thinking_parts = mistral, .timings = timings});
+  out.writer = make_openai_chat_writer({.include_usage = include_usage || mistral,
+                                        .thinking_parts = mistral,
+                                        .echo = echo,
+                                        .timings = timings});
   return out;
 }
 

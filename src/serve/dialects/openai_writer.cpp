@@ -175,12 +175,13 @@ class ChatWriter final : public AnswerWriter {
   }
 
   json::object choice_json(const CollectedChoice& choice, std::size_t index) const {
-    json::object message{{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
-    if (choice.text.empty() && !choice.calls.empty()) message["content"] = nullptr;
+    const std::string text = options_.echo + choice.text;
+    json::object message{{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
+    if (text.empty() && !choice.calls.empty()) message["content"] = nullptr;
     if (!choice.reasoning.empty()) {
       if (options_.thinking_parts) {
         json::array parts = thinking_part(choice.reasoning);
-        parts.push_back(json::object{{"type", "text"}, {"text", choice.text}});
+        parts.push_back(json::object{{"type", "text"}, {"text", text}});
         message["content"] = std::move(parts);
       } else {
         message["reasoning_content"] = choice.reasoning;
@@ -212,7 +213,11 @@ class ChatWriter final : public AnswerWriter {
 
   std::string open(const AnswerFacts& facts, int choice, State& state) {
     if (std::exchange(state.opened, true)) return {};
-    return chunk(facts, choice, json::object{{"role", "assistant"}, {"content", ""}}, nullptr, nullptr);
+    std::string out =
+        chunk(facts, choice, json::object{{"role", "assistant"}, {"content", ""}}, nullptr, nullptr);
+    if (!options_.echo.empty())
+      out += chunk(facts, choice, json::object{{"content", options_.echo}}, nullptr, nullptr);
+    return out;
   }
 
   json::object delta_json(const chat::Event& part, State& state) const {
