@@ -10,26 +10,27 @@ namespace {
 // How a dialect writes one call; `mark` is the beginning of `before` that no other text has.
 struct Frame {
   std::string_view dialect, needs, mark, before, between, after;
+  std::optional<std::string_view> separator = {};  // between two calls; nothing: there is only one
 };
 
 // `needs`: a token that the vocabulary must have. The first row that fits.
 constexpr Frame kFrames[] = {
-    {"hermes", "", "<tool_call>", "<tool_call>\n{\"name\": \"", "\", \"arguments\": ", "}\n</tool_call>"},
-    {"mistral", "[ARGS]", "[TOOL_CALLS]", "[TOOL_CALLS]", "[ARGS]", ""},
+    {"hermes", "", "<tool_call>", "<tool_call>\n{\"name\": \"", "\", \"arguments\": ", "}\n</tool_call>",
+     "\n"},
+    {"mistral", "[ARGS]", "[TOOL_CALLS]", "[TOOL_CALLS]", "[ARGS]", "", ""},
     {"mistral", "", "[TOOL_CALLS]", "[TOOL_CALLS][{\"name\": \"", "\", \"arguments\": ", "}]"},
     {"llama3", "", "", "{\"name\": \"", "\", \"parameters\": ", "}"},
     {"llama4", "", "", "{\"name\": \"", "\", \"parameters\": ", "}"},
     {"deepseek", "", "<｜tool▁call▁begin｜>", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "\n```json\n",
-     "\n```<｜tool▁call▁end｜>"},
+     "\n```<｜tool▁call▁end｜>", "\n"},
     {"harmony", "", "", "<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", ""},
 };
 
 class CallSequence {
  public:
-  CallSequence(std::shared_ptr<const CallPlan> plan, bool after_mark)
-      : plan_(std::move(plan)),
-        literal_(after_mark ? &plan_->before_rest : &plan_->before),
-        names_(plan_->names, plan_->table) {
+  // `first`: the tokens of the plan with which it begins.
+  CallSequence(std::shared_ptr<const CallPlan> plan, std::vector<text::TokenId> CallPlan::*first)
+      : plan_(std::move(plan)), literal_(&((*plan_).*first)), names_(plan_->names, plan_->table) {
     skip_empty();
   }
 
@@ -131,13 +132,58 @@ class CallSequence {
 
 class ForcedCall final : public engine::TokenConstraint {
  public:
-  explicit ForcedCall(std::shared_ptr<const CallPlan> plan) : call_(std::move(plan), false) {}
+  explicit ForcedCall(std::shared_ptr<const CallPlan> plan) : call_(std::move(plan), &CallPlan::before) {}
   void mask(TokenMask mask) override { call_.mask(mask); }
   bool accept(text::TokenId token) override { return call_.accept(token); }
   bool finished() const override { return call_.done(); }
 
  private:
   CallSequence call_;
+};
+
+class CallsOrText final : public engine::TokenConstraint {
+ public:
+  CallsOrText(std::shared_ptr<const CallPlan> plan, std::unique_ptr<engine::TokenConstraint> text,
+              bool parallel)
+      : plan_(std::move(plan)), text_(std::move(text)), parallel_(parallel && !plan_->next.empty()) {}
+
+  void mask(TokenMask mask) override {
+    if (call_) return call_->mask(mask);
+    if (called_) {
+      clear_all(mask);
+      for (const text::TokenId end : plan_->ends) allow(mask, end);
+      if (parallel_) allow(mask, plan_->next.front());
+      return;
+    }
+    text_->mask(mask);
+    if (!speaks_) allow(mask, plan_->before.front());
+  }
+
+  bool accept(text::TokenId token) override {
+    if (!call_ && called_) {
+      if (!parallel_) return false;
+      call_.emplace(plan_, &CallPlan::next);
+    } else if (!call_ && !speaks_ && token == plan_->before.front()) {
+      call_.emplace(plan_, &CallPlan::before);
+      called_ = true;
+    }
+    if (!call_) {
+      speaks_ = true;
+      return text_->accept(token);
+    }
+    const bool allowed = call_->accept(token);
+    if (call_->done()) call_.reset();
+    return allowed;
+  }
+
+  bool finished() const override { return called_ ? !call_ && !parallel_ : speaks_ && text_->finished(); }
+
+ private:
+  std::shared_ptr<const CallPlan> plan_;
+  std::unique_ptr<engine::TokenConstraint> text_;
+  std::optional<CallSequence> call_;  // under way
+  bool parallel_;
+  bool called_ = false, speaks_ = false;  // what the answer has become
 };
 
 class StrictCalls final : public engine::TokenConstraint {
@@ -154,7 +200,7 @@ class StrictCalls final : public engine::TokenConstraint {
     }
     tail_ += plan_->tokenizer->bytes(token);
     // A token that holds the mark and more has begun the call already: what it began is not held any more.
-    if (tail_.ends_with(plan_->mark)) call_.emplace(plan_, true);
+    if (tail_.ends_with(plan_->mark)) call_.emplace(plan_, &CallPlan::before_rest);
     if (call_) {
       tail_.clear();
     } else if (tail_.size() > plan_->mark.size()) {
@@ -217,6 +263,8 @@ Result<std::shared_ptr<const CallPlan>> plan_calls(const Dialect& dialect, const
   plan->mark = frame->mark;
   plan->before = tokens_inside(tokenizer, frame->before);
   plan->before_rest = tokens_inside(tokenizer, frame->before.substr(frame->mark.size()));
+  if (frame->separator)
+    plan->next = tokens_inside(tokenizer, std::string(*frame->separator) + std::string(frame->before));
   plan->between = tokens_inside(tokenizer, frame->between);
   plan->after = tokens_inside(tokenizer, frame->after);
   if (plan->before.empty() || plan->between.empty() || plan->after.empty() != frame->after.empty()) {
@@ -242,6 +290,20 @@ Result<std::shared_ptr<const CallPlan>> plan_calls(const Dialect& dialect, const
 
 std::unique_ptr<engine::TokenConstraint> make_forced_call(std::shared_ptr<const CallPlan> plan) {
   return std::make_unique<ForcedCall>(std::move(plan));
+}
+
+std::unique_ptr<engine::TokenConstraint> make_calls_or_text(std::shared_ptr<const CallPlan> plan,
+                                                            std::unique_ptr<engine::TokenConstraint> text,
+                                                            bool parallel) {
+  return std::make_unique<CallsOrText>(std::move(plan), std::move(text), parallel);
+}
+
+bool begins_as_call(const CallPlan& plan, engine::TokenConstraint& text) {
+  const auto first = static_cast<std::size_t>(plan.before.front());
+  std::vector<std::uint64_t> mask(static_cast<std::size_t>(plan.tokenizer->size()) / 64 + 1,
+                                  ~std::uint64_t{0});
+  text.mask(mask);
+  return (mask[first / 64] >> (first % 64) & 1) != 0;
 }
 
 std::unique_ptr<engine::TokenConstraint> make_strict_calls(std::shared_ptr<const CallPlan> plan) {

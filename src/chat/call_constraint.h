@@ -20,6 +20,7 @@ struct CallPlan {
   std::string mark;  // begins a call; empty where it may be the beginning of any text
   std::vector<text::TokenId> before, before_rest;  // whole, and what follows the mark
   std::vector<text::TokenId> between, after;
+  std::vector<text::TokenId> next;  // as `before`, of a call that follows another; empty: none follows
   std::vector<text::TokenId> ends;  // the tokenizer's
   grammar::GrammarPtr names;
   std::vector<std::pair<std::string, grammar::GrammarPtr>> arguments;
@@ -33,6 +34,13 @@ Result<std::shared_ptr<const CallPlan>> plan_calls(const Dialect& dialect, const
 
 // The answer is one call.
 std::unique_ptr<engine::TokenConstraint> make_forced_call(std::shared_ptr<const CallPlan> plan);
+// Calls, several where `parallel` and the syntax allows it, or what `text` allows: the first token decides,
+// which must not be one of both (begins_as_call()).
+std::unique_ptr<engine::TokenConstraint> make_calls_or_text(std::shared_ptr<const CallPlan> plan,
+                                                            std::unique_ptr<engine::TokenConstraint> text,
+                                                            bool parallel);
+// Whether what `text` allows can begin with the token that begins a call.
+bool begins_as_call(const CallPlan& plan, engine::TokenConstraint& text);
 // Text as it likes; every call is held to its schema from its mark on.
 std::unique_ptr<engine::TokenConstraint> make_strict_calls(std::shared_ptr<const CallPlan> plan);
 

@@ -143,11 +143,29 @@ MakeConstraint wrapped(std::shared_ptr<const Thoughts> thoughts, MakeConstraint 
   };
 }
 
+bool is_forced(const ToolChoice& choice) {
+  return choice.kind == ToolChoice::Kind::kRequired || choice.kind == ToolChoice::Kind::kNamed;
+}
+
+// The answer is calls, or text that keeps the shape.
+Result<MakeConstraint> calls_or_text(const ConstraintPlan& plan, const ChatRequest& request,
+                                     const MakeConstraint& text) {
+  const std::string& where = request.common.shape.where;
+  auto calls = plan_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, request.tools);
+  if (!calls.ok() && calls.error().where != "tools") return std::move(calls).error();
+  if (!calls.ok() || (*calls)->mark.empty() || begins_as_call(**calls, *text()))
+    return unsupported(
+        "calls of this model cannot be told from a text of this shape: not together with tools", where);
+  return MakeConstraint([shared = *calls, text, parallel = request.parallel_calls] {
+    return make_calls_or_text(shared, text(), parallel);
+  });
+}
+
 // What the tools ask for; empty where nothing.
 Result<MakeConstraint> calls_constraint(const ConstraintPlan& plan, const ChatRequest& request) {
   using Kind = ToolChoice::Kind;
   const Kind kind = request.tool_choice.kind;
-  const bool forced = kind == Kind::kRequired || kind == Kind::kNamed;
+  const bool forced = is_forced(request.tool_choice);
   if (request.tools.empty() || kind == Kind::kNone) return MakeConstraint();
   if (!forced && !any_strict(request.tools)) return MakeConstraint();
   const json::array tools =
@@ -188,8 +206,10 @@ Result<MakeConstraint> chat_constraint(const ConstraintPlan& plan, const ChatReq
   MakeConstraint calls = TRY(calls_constraint(plan, request));
   MakeConstraint text = TRY(text_constraint(plan, shape));
   const bool may_call = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::kNone;
-  if (text && may_call)
-    return unsupported("a shape for the text together with tools is not supported", shape.where);
+  // An answer that has begun with text goes on with it; a forced call is no text.
+  if (text && may_call && plan.start != TurnStart::kText && !is_forced(request.tool_choice))
+    calls = TRY(calls_or_text(plan, request, text));
+  if (text && plan.start == TurnStart::kText) calls = {};
   const auto thoughts = thoughts_of(plan, request.reasoning_budget);
   const bool limited = request.reasoning_budget >= 0 && thoughts != nullptr;
   const MakeConstraint inner = calls ? calls : text;

@@ -139,6 +139,45 @@ TEST_F(Constraints, AShapeGoesOnWithWhatHasBegun) {
   EXPECT_EQ(other.error().where, "response_format");
 }
 
+TEST_F(Constraints, CallsOrTextOfAShape) {
+  ChatRequest request = with_tools(ToolChoice::Kind::kAuto);
+  request.common.shape.kind = OutputShape::Kind::kJsonObject;
+  const std::pair<const char*, const char*> cases[] = {
+      {"hermes", "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\":1}}\n</tool_call>"},
+      {"mistral", "[TOOL_CALLS]fg[ARGS]{\"a\":2}"},
+  };
+  for (const auto& [dialect, call] : cases) {
+    const std::string separator = std::string(dialect) == "hermes" ? "\n" : "";
+    const std::string two = call + separator + call;
+    const auto made = make(dialect, request);
+    ASSERT_TRUE(made.ok()) << made.error().render();
+    Walk calls(*tokenizer_, *made);
+    EXPECT_EQ(calls.take(two + "{}"), two) << dialect;
+    EXPECT_FALSE(calls.finished());
+    Walk text(*tokenizer_, *made);
+    EXPECT_EQ(text.take("{\"b\": 1}" + separator + call), "{\"b\": 1}") << dialect;
+    EXPECT_TRUE(text.finished());
+    EXPECT_FALSE(Walk(*tokenizer_, *made).allows('I'));
+    request.parallel_calls = false;
+    Walk one(*tokenizer_, make(dialect, request).value());
+    EXPECT_EQ(one.take(two), call) << dialect;
+    EXPECT_TRUE(one.finished());
+    request.parallel_calls = true;
+  }
+  Walk thinking(*tokenizer_, make("hermes", request).value());
+  EXPECT_EQ(thinking.take("<think>hm</think>{}x"), "<think>hm</think>{}");
+  for (const char* dialect : {"llama3", "llama4", "harmony", "gemma"}) {
+    const auto refused = make(dialect, request);
+    ASSERT_FALSE(refused.ok()) << dialect;
+    EXPECT_EQ(refused.error().where, "response_format");
+  }
+  request.common.shape = {.kind = OutputShape::Kind::kRegex, .source = "<.*>"};
+  EXPECT_FALSE(make("hermes", request).ok());  // which would it be?
+  request.tool_choice.kind = ToolChoice::Kind::kRequired;
+  Walk forced(*tokenizer_, make("hermes", request).value());
+  EXPECT_EQ(forced.take(cases[0].second), cases[0].second);
+}
+
 TEST_F(Constraints, RefusesByName) {
   ChatRequest request;
   request.common.shape = {

@@ -132,6 +132,16 @@ export function openaiCases({address, model, metric, eventually}) {
       const wrong = {type: "json_schema", json_schema: {name: "x", schema: {type: "wonder"}}};
       await assert.rejects(chat({response_format: wrong}), (error) => error.status === 400 && error.param.startsWith("response_format"));
     },
+    "openai: calls or structured output": async () => {
+      const schema = {type: "object", properties: {good: {type: "boolean"}}, required: ["good"], additionalProperties: false};
+      const format = {type: "json_schema", json_schema: {name: "x", schema, strict: true}};
+      for (let seed = 0; seed < 6; ++seed) {
+        const answer = await chat({tools: [tool], response_format: format, max_tokens: 300, temperature: 2, seed});
+        const {content, tool_calls: calls} = answer.choices[0].message;
+        if (calls) assert.deepEqual(Object.keys(JSON.parse(calls[0].function.arguments)), ["place"]);
+        else assert.equal(typeof JSON.parse(content).good, "boolean");
+      }
+    },
     "openai: errors": async () => {
       await refused({model: "other"}, "model", 404);
       await refused({temperature: 9}, "temperature");
