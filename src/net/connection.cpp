@@ -1,3 +1,4 @@
+// tidy(file-length): the states of one connection and what leads from one to the next belong together
 #include "net/connection.h"
 
 #include <fmt/core.h>
@@ -48,6 +49,7 @@ class Connection final : public Line, public std::enable_shared_from_this<Connec
   void begin(Response head);
   void write(std::string bytes);
   void end();
+  void keep_alive(std::string bytes, double seconds);
   void watch(std::function<void()> gone, std::function<void()> drained);
   void abandoned(std::uint64_t request) {
     if (state_ == State::kHandling && request == request_ && !complete_) close();
@@ -95,7 +97,9 @@ class Connection final : public Line, public std::enable_shared_from_this<Connec
   std::uint64_t request_ = 0;
   bool keep_alive_ = false, chunked_ = false, head_only_ = false, answered_ = false, complete_ = false;
   bool reading_ = false, writing_ = false, ended_input_ = false, deaf_ = false;
-  Clock::time_point deadline_{}, write_deadline_{};
+  Clock::time_point deadline_{}, write_deadline_{}, quiet_until_{};
+  std::string sign_of_life_;  // sent where the answer is quiet; empty: nothing is
+  double quiet_s_ = 0;
   std::function<void()> gone_, drained_;
 };
 
@@ -125,6 +129,11 @@ class ConnectionExchange final : public Exchange {
   }
   void end() override {
     later([](Connection& c) { c.end(); });
+  }
+  void keep_alive(std::string bytes, double seconds) override {
+    later([bytes = std::move(bytes), seconds](Connection& c) mutable {
+      c.keep_alive(std::move(bytes), seconds);
+    });
   }
   void cut() override {
     later([](Connection& c) { c.close(); });
@@ -324,6 +333,7 @@ void Connection::dispatch() {
   parser_.reset();
   state_ = State::kHandling;
   answered_ = complete_ = false;
+  sign_of_life_.clear();
   ++request_;
   ++shared_.requests;
   shared_.handler(std::move(request), std::make_shared<ConnectionExchange>(shared_from_this()));
@@ -365,6 +375,7 @@ void Connection::begin(Response head) {
 
 void Connection::write(std::string bytes) {
   if (head_only_ || complete_ || bytes.empty()) return;
+  quiet_until_ = after(quiet_s_);
   send(chunked_ ? render_chunk(bytes) : std::move(bytes));
 }
 
@@ -374,6 +385,12 @@ void Connection::end() {
   gone_ = drained_ = nullptr;
   if (chunked_ && !head_only_) return send("0\r\n\r\n");
   if (out_.empty()) finished();
+}
+
+void Connection::keep_alive(std::string bytes, double seconds) {
+  sign_of_life_ = std::move(bytes);
+  quiet_s_ = seconds;
+  quiet_until_ = after(seconds);
 }
 
 void Connection::watch(std::function<void()> gone, std::function<void()> drained) {
@@ -462,7 +479,10 @@ void Connection::tick(Clock::time_point now) {
     ++shared_.cut;
     return close();
   }
-  if (state_ == State::kHandling) return;
+  if (state_ == State::kHandling) {
+    if (answered_ && !sign_of_life_.empty() && out_.empty() && now >= quiet_until_) write(sign_of_life_);
+    return;
+  }
   if (now < deadline_) return;
   if (state_ == State::kRefused || idle()) return close();
   refuse(408, "the request took too long");

@@ -23,6 +23,9 @@ class Exchange {
   virtual void begin(Response head) = 0;  // an answer whose body comes in pieces; head.body is its first
   virtual void write(std::string bytes) = 0;
   virtual void end() = 0;
+  // Of an answer that has begun: whenever nothing was sent for so long, and nothing waits to be sent, these
+  // bytes are, until it ends. So nobody on the way takes the connection for dead.
+  virtual void keep_alive(std::string bytes, double seconds) = 0;
   virtual void cut() = 0;  // closes the connection, so that the client sees an unfinished answer
   // Bytes written that the client's system has not taken yet: a producer waits while there are many.
   virtual std::size_t pending() const = 0;

@@ -283,6 +283,7 @@ void Api::start_job(Call call, Translation translation, Asked asked) {
   job.tenant = call.tenant();
   job.route = call.route;
   job.received = call.received;
+  job.quiet_s = options_.quiet_s;
   job.dialect = call.dialect;
   job.metrics = &metrics_;
   job.post = [this](std::function<void()> work) { server_->post(std::move(work)); };

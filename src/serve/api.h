@@ -25,6 +25,7 @@ struct ApiOptions {
   std::string version;
   int workers = 2;
   double stuck_s = 60;  // /ready fails where a step takes longer
+  double quiet_s = 10;  // streams that say nothing for so long show a sign of life; 0: none does
   // One line of JSON for each request; empty: no log.
   std::function<void(const std::string&)> log = {};
   Accounts* accounts = nullptr;  // keys with limits, and the ledger; outlives the Api

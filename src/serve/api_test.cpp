@@ -12,10 +12,11 @@ namespace {
 
 class ApiTest : public testing::Test {
  protected:
-  void start(GuardOptions guard = {}) {
+  void start(GuardOptions guard = {}, double quiet_s = 10) {
     Models models;
     ASSERT_TRUE(models.add({.id = "tiny", .chat = fake_chat(script_), .created_s = 1}).ok());
-    api_ = std::make_unique<Api>(std::move(models), ApiOptions{.guard = std::move(guard), .version = "1"});
+    api_ = std::make_unique<Api>(std::move(models),
+                                 ApiOptions{.guard = std::move(guard), .version = "1", .quiet_s = quiet_s});
     ASSERT_TRUE(api_->listen({}).ok());
     client_ = net::make_client({.host = "127.0.0.1", .port = api_->port()});
   }
@@ -111,6 +112,64 @@ TEST_F(ApiTest, SaysHowLongItTookWhenAsked) {
   EXPECT_EQ(
       post("/v1/completions", R"({"model":"tiny","prompt":"x","timings":1})", 400).at("error").at("param"),
       "timings");
+}
+
+TEST_F(ApiTest, EveryDialectSaysHowLongItTook) {
+  start();
+  const std::string messages =
+      R"("timings":true,"model":"tiny","max_tokens":9,"messages":[{"role":"user","content":"hi"}]})";
+  const auto predicted = [](const json::value& answer) {
+    return answer.at("timings").at("predicted_n").as_int64();
+  };
+  EXPECT_EQ(predicted(post("/v1/messages", "{" + messages)), 5);
+  EXPECT_EQ(predicted(post("/v1/responses", R"({"timings":true,"model":"tiny","input":"hi"})")), 5);
+  const auto last_event = [&](const std::string& path, const std::string& body, std::string_view type,
+                              std::vector<net::Header> headers = {}) {
+    const std::string stream = send("POST", path, body, std::move(headers)).body;
+    const std::size_t event = stream.rfind(type);
+    return event == std::string::npos ? stream : stream.substr(event);
+  };
+  const std::string said = R"("timings":{"queue_ms":)";
+  EXPECT_NE(last_event("/v1/messages", R"({"stream":true,)" + messages, "event: message_delta").find(said),
+            std::string::npos);
+  EXPECT_NE(last_event("/v1/responses", R"({"timings":true,"stream":true,"model":"tiny","input":"hi"})",
+                       "event: response.completed")
+                .find(said),
+            std::string::npos);
+  // Mistral's clients want a choice in every chunk.
+  const std::string mistral = last_event("/v1/chat/completions", R"({"stream":true,)" + messages,
+                                         R"("finish_reason":"stop")", {{"User-Agent", "mistral-client"}});
+  EXPECT_NE(mistral.find(said), std::string::npos) << mistral;
+  EXPECT_EQ(mistral.find(R"("choices":[])"), std::string::npos);
+  EXPECT_FALSE(post("/v1/messages", "{" + messages.substr(messages.find("\"model\"")))
+                   .as_object()
+                   .contains("timings"));
+}
+
+TEST_F(ApiTest, QuietStreamsShowASignOfLife) {
+  script_.pause = std::chrono::milliseconds(700);
+  script_.reply = "hi";
+  start({}, 0.25);
+  const auto stream = [this](std::string path, std::string more) {
+    std::string body = kHello;
+    body.insert(1, R"("stream":true,)" + more);
+    return send("POST", std::move(path), body).body;
+  };
+  const auto count = [](const std::string& text, std::string_view sign) {
+    int found = 0;
+    for (std::size_t at = 0; (at = text.find(sign, at)) != std::string::npos; at += sign.size()) ++found;
+    return found;
+  };
+  const std::string chat = stream("/v1/chat/completions", "");
+  EXPECT_GE(count(chat, ": keep-alive\n\n"), 2) << chat;
+  EXPECT_LE(count(chat, ": keep-alive\n\n"), 6) << chat;
+  EXPECT_TRUE(chat.ends_with("data: [DONE]\n\n"));
+  const std::string messages = stream("/v1/messages", R"("max_tokens":9,)");
+  EXPECT_TRUE(messages.starts_with("event: message_start\n"));
+  EXPECT_GE(count(messages, "event: ping\ndata: {\"type\":\"ping\"}\n\n"), 2) << messages;
+  EXPECT_EQ(count(messages, "keep-alive"), 0);
+  const std::string lines = stream("/api/chat", "");
+  EXPECT_EQ(count(lines, "\n"), 3) << lines;  // NDJSON has no comments
 }
 
 TEST_F(ApiTest, GoesOnWithTheLastMessage) {

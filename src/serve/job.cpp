@@ -24,6 +24,8 @@ void Job::start() {
     head.headers.push_back({"X-Accel-Buffering", "no"});
     head.body = options_.translation.writer->begin(options_.facts);
     options_.exchange->begin(std::move(head));
+    const std::string sign = options_.translation.writer->sign_of_life();
+    if (options_.quiet_s > 0 && !sign.empty()) options_.exchange->keep_alive(sign, options_.quiet_s);
   }
   const std::weak_ptr<Job> weak = weak_from_this();
   options_.exchange->watch(

@@ -24,6 +24,7 @@ struct JobOptions {
   std::vector<net::Header> headers = {};  // of the response
   std::string model = {}, tenant = {}, route = {};
   std::chrono::steady_clock::time_point received = {};
+  double quiet_s = 0;  // a stream that says nothing for so long shows a sign of life; 0: none does
   DialectName dialect = DialectName::kOpenAi;
   Metrics* metrics = nullptr;
   Post post = {};

@@ -33,6 +33,7 @@ class Exchange final : public net::Exchange {
   void begin(net::Response) override {}
   void write(std::string) override {}
   void end() override {}
+  void keep_alive(std::string, double) override {}
   void cut() override { ++cuts; }
   std::size_t pending() const override { return 0; }
   void watch(std::function<void()>, std::function<void()>) override {}

@@ -24,6 +24,7 @@ class NobodyWaits final : public net::Exchange {
   void begin(net::Response) override {}
   void write(std::string) override {}
   void end() override {}
+  void keep_alive(std::string, double) override {}
   std::size_t pending() const override { return 0; }
   // Both on the server's thread.
   void cut() override {
@@ -85,7 +86,7 @@ void Api::create_response(Call& call) {
   const std::string id = "resp_" + facts.id;
   StoredResponse stored{.tenant = call.tenant(), .previous = asked.previous, .input = std::move(asked.input)};
   asked.translation.id = facts.id;
-  ResponsesWriterOptions writer{.echo = asked.echo, .logprobs = asked.logprobs};
+  ResponsesWriterOptions writer{.echo = asked.echo, .logprobs = asked.logprobs, .timings = asked.timings};
   if (asked.background) {
     writer.finished = [this, id](const json::object& response) { responses_.finish(id, response); };
   } else if (asked.store) {

@@ -1,5 +1,6 @@
 #include "serve/translation.h"
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <random>
 
@@ -121,6 +122,25 @@ json::value error_json(DialectName dialect, const ApiError& error) {
                            {"param", or_null(error.field)},
                            {"code", code}};
   return json::object{{"error", inner}};
+}
+
+void put_timings(bool wanted, const engine::Usage& usage, json::object& out) {
+  if (!wanted) return;
+  const auto rate = [](std::int64_t count, double seconds) {
+    return seconds > 0 ? static_cast<double>(count) / seconds : 0.0;
+  };
+  const std::int64_t computed = usage.prompt_tokens - usage.cached_tokens;
+  const double answer_s = std::max(0.0, usage.total_s - usage.first_token_s);
+  out["timings"] = json::object{{"queue_ms", usage.queue_s * 1e3},
+                                {"cache_n", usage.cached_tokens},
+                                {"prompt_n", computed},
+                                {"prompt_ms", usage.prefill_s * 1e3},
+                                {"prompt_per_second", rate(computed, usage.prefill_s)},
+                                {"first_token_ms", usage.first_token_s * 1e3},
+                                {"predicted_n", usage.completion_tokens},
+                                {"predicted_ms", answer_s * 1e3},
+                                {"predicted_per_second", rate(usage.completion_tokens - 1, answer_s)},
+                                {"total_ms", usage.total_s * 1e3}};
 }
 
 std::string sse(const json::value& data, std::string_view event) {

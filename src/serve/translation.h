@@ -46,6 +46,8 @@ class AnswerWriter {
   // Whether event() is to be called for answers that are not streamed, too; what it gives is dropped then.
   virtual bool sees_events() const { return false; }
   virtual std::string stream_type() const { return "text/event-stream"; }
+  // Means nothing to a client, and shows that the stream is alive; empty: there is no such thing.
+  virtual std::string sign_of_life() const { return ": keep-alive\n\n"; }
 };
 
 struct Translation {
@@ -70,6 +72,10 @@ struct ApiError {
 };
 ApiError api_error(const Error& error);
 json::value error_json(DialectName dialect, const ApiError& error);
+
+// What a request took, where `timings` asked for it: under "timings", with the names of llama.cpp's server,
+// in milliseconds, and tokens of all choices together.
+void put_timings(bool wanted, const engine::Usage& usage, json::object& out);
 
 // One server-sent event, with a name where it is not empty.
 std::string sse(const json::value& data, std::string_view event = {});

@@ -5,6 +5,7 @@ import {createInterface} from "node:readline";
 import {aiCases} from "./ai.mjs";
 import {anthropicCases} from "./anthropic.mjs";
 import {embeddingCases} from "./embeddings.mjs";
+import {keepAliveCases} from "./keep_alive.mjs";
 import {mistralCases} from "./mistral.mjs";
 import {ollamaCases} from "./ollama.mjs";
 import {openaiCases} from "./openai.mjs";
@@ -16,7 +17,7 @@ const encoder = folder + "/encoder.gguf";
 const models = [model, "--embed", encoder, "--embed", folder + "/scorer.gguf", "--embed", model];
 const names = ["stories", "encoder", "scorer", "decoder"].flatMap((name) => ["--name", name]);
 const server = spawn(maestrale, ["serve", ...models, ...names, "--template", template, "--port", "0", "--threads", "1",
-                                 "--sequences", "4", "--context", "512", "--quiet"], {stdio: ["ignore", "ignore", "pipe"]});
+                                 "--sequences", "4", "--context", "512", "--keep-alive", "0.1", "--quiet"], {stdio: ["ignore", "ignore", "pipe"]});
 const address = await new Promise((resolve, reject) => {
   const seen = [];
   createInterface({input: server.stderr}).on("line", (line) => {
@@ -43,7 +44,7 @@ async function eventually(check, what) {
 
 let passed = 0, failed = 0;
 const world = {address, maestrale, encoder, model: "stories", metric, eventually};
-for (const cases of [openaiCases, anthropicCases, ollamaCases, mistralCases, embeddingCases, responsesCases, aiCases]) {
+for (const cases of [openaiCases, anthropicCases, ollamaCases, mistralCases, embeddingCases, responsesCases, keepAliveCases, aiCases]) {
   for (const [name, run] of Object.entries(cases(world))) {
     try {
       await run();

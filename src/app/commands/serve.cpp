@@ -28,7 +28,7 @@ struct Options {
   ServedModelOptions each;
   std::vector<ServedAdapter> adapters;
   std::uint64_t body = 32 << 20;
-  std::optional<double> drain_s;
+  std::optional<double> drain_s, keep_alive_s;
   bool open_to_all = false, log_requests = false;
   CommonOptions common;
 };
@@ -143,6 +143,7 @@ Status run(const Options& options) {
   auto guard = TRY(guard_options(options, accounts.get()));
   serve::ApiOptions api_options{.guard = std::move(guard), .version = "0.1.0"};
   api_options.accounts = accounts.get();
+  api_options.quiet_s = options.keep_alive_s.value_or(10);
   if (options.log_requests) api_options.log = [](const std::string& line) { write_note(line); };
   net::ServerOptions listen{.address = options.address, .port = static_cast<int>(options.port)};
   listen.connections = options.connections;
@@ -207,6 +208,8 @@ void add_network_options(CLI::App& app, Options& options) {
       "most bytes of one request (default: 32MiB)");
   add_number(app, "--drain", options.drain_s, 0, 86400,
              "seconds to finish answers after SIGTERM (default: 30)");
+  add_number(app, "--keep-alive", options.keep_alive_s, 0, 3600,
+             "seconds after which a stream with nothing to say shows that it lives; 0: never (default: 10)");
   app.add_flag("--log-requests", options.log_requests,
                "one line of JSON for each request, on standard error");
 }

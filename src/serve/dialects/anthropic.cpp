@@ -235,6 +235,7 @@ Result<Translation> read_anthropic(const json::object& body, bool counting) {
   TRY(read_thinking(fields, chat));
   TRY(read_output(fields, chat));
   TRY(refuse_others(fields));
+  bool timings = false;
   if (!counting) {
     const auto most = TRY(fields.integer("max_tokens", 1, kMany));
     if (!most) return fields.missing("max_tokens");
@@ -247,11 +248,12 @@ Result<Translation> read_anthropic(const json::object& body, bool counting) {
     (void)TRY(fields.array("stop_sequences"));  // one string alone is none
     chat.common.stop = TRY(read_stops(fields, "stop_sequences"));
     out.stream = TRY(fields.boolean("stream")).value_or(false);
+    timings = TRY(fields.boolean("timings")).value_or(false);
     TRY(read_label(fields, out.label));
   }
   TRY(fields.done());
   out.request = std::move(chat);
-  out.writer = make_anthropic_writer();
+  out.writer = make_anthropic_writer(timings);
   return out;
 }
 

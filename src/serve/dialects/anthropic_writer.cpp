@@ -34,6 +34,10 @@ json::object usage_json(const engine::Usage& usage) {
 
 class Writer final : public AnswerWriter {
  public:
+  explicit Writer(bool timings) : timings_(timings) {}
+
+  std::string sign_of_life() const override { return sse(json::object{{"type", "ping"}}, "ping"); }
+
   json::value whole(const AnswerFacts& facts, const Collected& answer) override {
     json::array content;
     const CollectedChoice& choice = answer.choices.front();
@@ -49,14 +53,16 @@ class Writer final : public AnswerWriter {
                                      {"name", call.name},
                                      {"input", input.ok() ? *input : json::object()}});
     }
-    return json::object{{"id", "msg_" + facts.id},
-                        {"type", "message"},
-                        {"role", "assistant"},
-                        {"model", facts.model},
-                        {"content", std::move(content)},
-                        {"stop_reason", stop_reason(choice.done.end)},
-                        {"stop_sequence", stop_string(choice.done)},
-                        {"usage", usage_json(answer.done.usage)}};
+    json::object out{{"id", "msg_" + facts.id},
+                     {"type", "message"},
+                     {"role", "assistant"},
+                     {"model", facts.model},
+                     {"content", std::move(content)},
+                     {"stop_reason", stop_reason(choice.done.end)},
+                     {"stop_sequence", stop_string(choice.done)},
+                     {"usage", usage_json(answer.done.usage)}};
+    put_timings(timings_, answer.done.usage, out);
+    return out;
   }
 
   std::string begin(const AnswerFacts& facts) override {
@@ -137,11 +143,12 @@ class Writer final : public AnswerWriter {
   std::string last(const chat::AnswerDone& done) {
     if (done.error) return sse(error_json(DialectName::kAnthropic, api_error(*done.error)), "error");
     const json::object change{{"stop_reason", stop_reason(end_.end)}, {"stop_sequence", stop_string(end_)}};
-    return sse(json::object{{"type", "message_delta"}, {"delta", change}, {"usage", usage_json(done.usage)}},
-               "message_delta") +
-           sse(json::object{{"type", "message_stop"}}, "message_stop");
+    json::object delta{{"type", "message_delta"}, {"delta", change}, {"usage", usage_json(done.usage)}};
+    put_timings(timings_, done.usage, delta);
+    return sse(delta, "message_delta") + sse(json::object{{"type", "message_stop"}}, "message_stop");
   }
 
+  bool timings_;
   std::int64_t index_ = 0;
   std::string open_;  // the kind of the block under way
   chat::ChoiceDone end_;
@@ -149,6 +156,8 @@ class Writer final : public AnswerWriter {
 
 }  // namespace
 
-std::unique_ptr<AnswerWriter> make_anthropic_writer() { return std::make_unique<Writer>(); }
+std::unique_ptr<AnswerWriter> make_anthropic_writer(bool timings) {
+  return std::make_unique<Writer>(timings);
+}
 
 }  // namespace maestrale::serve

@@ -7,6 +7,6 @@
 
 namespace maestrale::serve {
 
-std::unique_ptr<AnswerWriter> make_anthropic_writer();
+std::unique_ptr<AnswerWriter> make_anthropic_writer(bool timings);
 
 }  // namespace maestrale::serve

@@ -17,9 +17,10 @@ Result<Translation> read_mistral_fim(const json::object& body) {
   TRY(fields.only("min_tokens", {0}, "an answer may end at once"));
   TRY(fields.only("metadata", {json::object()}, "answers are not kept"));
   out.stream = TRY(fields.boolean("stream")).value_or(false);
+  const bool timings = TRY(fields.boolean("timings")).value_or(false);
   TRY(fields.done());
   out.request = std::move(request);
-  out.writer = make_openai_chat_writer({.include_usage = true, .thinking_parts = true});
+  out.writer = make_openai_chat_writer({.include_usage = true, .thinking_parts = true, .timings = timings});
   return out;
 }
 

@@ -33,25 +33,6 @@ std::string_view openai_finish(chat::End end) {
 
 namespace {
 
-// Under the names of llama.cpp's server; milliseconds, and tokens of all choices together.
-json::object timings_json(const engine::Usage& usage) {
-  const auto rate = [](std::int64_t count, double seconds) {
-    return seconds > 0 ? static_cast<double>(count) / seconds : 0.0;
-  };
-  const std::int64_t computed = usage.prompt_tokens - usage.cached_tokens;
-  const double answer_s = std::max(0.0, usage.total_s - usage.first_token_s);
-  return {{"queue_ms", usage.queue_s * 1e3},
-          {"cache_n", usage.cached_tokens},
-          {"prompt_n", computed},
-          {"prompt_ms", usage.prefill_s * 1e3},
-          {"prompt_per_second", rate(computed, usage.prefill_s)},
-          {"first_token_ms", usage.first_token_s * 1e3},
-          {"predicted_n", usage.completion_tokens},
-          {"predicted_ms", answer_s * 1e3},
-          {"predicted_per_second", rate(usage.completion_tokens - 1, answer_s)},
-          {"total_ms", usage.total_s * 1e3}};
-}
-
 // The last chunk of a stream, where something is to be said there.
 std::string last_chunk(json::object frame, const chat::AnswerDone& done, const OpenAiWriterOptions& options) {
   std::string out;
@@ -60,7 +41,7 @@ std::string last_chunk(json::object frame, const chat::AnswerDone& done, const O
   } else if (options.include_usage || options.timings) {
     frame["choices"] = json::array();
     if (options.include_usage) frame["usage"] = openai_usage(done);
-    if (options.timings) frame["timings"] = timings_json(done.usage);
+    put_timings(options.timings, done.usage, frame);
     out = sse(frame);
   }
   return out + "data: [DONE]\n\n";
@@ -122,7 +103,7 @@ class ChatWriter final : public AnswerWriter {
     json::object out = frame(facts, "chat.completion");
     out["choices"] = std::move(choices);
     out["usage"] = openai_usage(answer.done);
-    if (options_.timings) out["timings"] = timings_json(answer.done.usage);
+    put_timings(options_.timings, answer.done.usage, out);
     return out;
   }
 
@@ -199,7 +180,7 @@ class ChatWriter final : public AnswerWriter {
   }
 
   std::string chunk(const AnswerFacts& facts, int choice, json::object delta, json::value logprobs,
-                    json::value finish, json::value usage = nullptr) const {
+                    json::value finish, const chat::AnswerDone* done = nullptr) const {
     json::array choices;
     choices.push_back(json::object{{"index", choice},
                                    {"delta", std::move(delta)},
@@ -207,7 +188,12 @@ class ChatWriter final : public AnswerWriter {
                                    {"finish_reason", std::move(finish)}});
     json::object out = frame(facts, "chat.completion.chunk");
     out["choices"] = std::move(choices);
-    if (!usage.is_null() || (options_.include_usage && !options_.thinking_parts)) out["usage"] = usage;
+    if (done != nullptr) {
+      out["usage"] = openai_usage(*done);
+      put_timings(options_.timings, done->usage, out);
+    } else if (options_.include_usage && !options_.thinking_parts) {
+      out["usage"] = nullptr;
+    }
     return sse(out);
   }
 
@@ -250,13 +236,12 @@ class ChatWriter final : public AnswerWriter {
     if (options_.thinking_parts && !done.error) {
       // Mistral's clients want a choice in every chunk: the usage comes with the last end.
       for (std::size_t i = 0; i < ends_.size(); ++i) {
-        out +=
-            chunk(facts, ends_[i].first, json::object(), nullptr, json::value(openai_finish(ends_[i].second)),
-                  i + 1 == ends_.size() ? json::value(openai_usage(done)) : json::value());
+        out += chunk(facts, ends_[i].first, json::object(), nullptr,
+                     json::value(openai_finish(ends_[i].second)), i + 1 == ends_.size() ? &done : nullptr);
       }
     }
     OpenAiWriterOptions rest = options_;
-    rest.include_usage = rest.include_usage && !options_.thinking_parts;
+    if (options_.thinking_parts) rest.include_usage = rest.timings = false;
     return out + last_chunk(frame(facts, "chat.completion.chunk"), done, rest);
   }
 
@@ -279,7 +264,7 @@ class TextWriter final : public AnswerWriter {
     json::object out = frame(facts);
     out["choices"] = std::move(choices);
     out["usage"] = openai_usage(answer.done);
-    if (options_.timings) out["timings"] = timings_json(answer.done.usage);
+    put_timings(options_.timings, answer.done.usage, out);
     return out;
   }
 

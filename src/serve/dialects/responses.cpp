@@ -211,6 +211,7 @@ Result<ResponsesRequest> read_responses(const json::object& body) {
   TRY(read_reasoning_field(fields, chat, out.echo));
   TRY(read_metadata(fields, out.echo));
   TRY(read_stream(fields, out));
+  out.timings = TRY(fields.boolean("timings")).value_or(false);
   out.translation.label = TRY(read_openai_label(fields));
   TRY(refuse_others(fields));
   TRY(fields.done());

@@ -17,7 +17,7 @@ struct ResponsesRequest {
   json::array input;         // items (dialects/response_items.h)
   std::string instructions;  // go before the conversation; empty: none
   std::string previous;      // the response that this one follows; empty: none
-  bool store = true, background = false, logprobs = false;
+  bool store = true, background = false, logprobs = false, timings = false;
   json::object echo;  // what the response says again of the request
 };
 
@@ -27,7 +27,7 @@ Result<ResponsesRequest> read_responses(const json::object& body);
 // Response objects and the events of a stream.
 struct ResponsesWriterOptions {
   json::object echo = {};
-  bool logprobs = false;
+  bool logprobs = false, timings = false;
   // The response is over, whatever its status.
   std::function<void(const json::object& response)> finished = {};
 };

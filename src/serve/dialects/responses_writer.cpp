@@ -158,6 +158,7 @@ class Writer final : public AnswerWriter {
     response_["status"] = status;
     response_["output"] = items_;
     response_["usage"] = usage_json(done);
+    put_timings(options_.timings, done.usage, response_);
     if (status == "completed") response_["completed_at"] = std::time(nullptr);
     if (status == "incomplete")
       response_["incomplete_details"] = json::object{{"reason", "max_output_tokens"}};
