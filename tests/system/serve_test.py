@@ -14,10 +14,6 @@ CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "tempe
 
 
 class Serving(ServerTest):
-    def metric(self, name):
-        _, _, text = self.server.request("GET", "/metrics")
-        return sum(float(line.split()[-1]) for line in text.decode().splitlines() if line.startswith(name))
-
     def test_many_at_once_answer_as_alone(self):
         body = json.dumps(CHAT | {"max_tokens": 16}).encode()
         alone = json.loads(self.server.post("/v1/chat/completions", body)[1])["choices"]
@@ -42,11 +38,11 @@ class Serving(ServerTest):
                 line.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                 line.recv(100)
         for _ in range(100):
-            if self.metric("maestrale_requests_finished_total") == 10 and self.metric("maestrale_num_requests_running") == 0:
+            if self.server.metric("maestrale_requests_finished_total") == 10 and self.server.metric("maestrale_num_requests_running") == 0:
                 break
             time.sleep(0.05)
-        self.assertEqual(self.metric("maestrale_requests_finished_total"), 10)
-        self.assertEqual(self.metric("maestrale_num_requests_running"), 0)
+        self.assertEqual(self.server.metric("maestrale_requests_finished_total"), 10)
+        self.assertEqual(self.server.metric("maestrale_num_requests_running"), 0)
         self.assertEqual(self.server.post("/v1/chat/completions", CHAT | {"max_tokens": 2})[0], 200)
 
     def test_sigterm_finishes_what_is_under_way(self):
@@ -57,7 +53,7 @@ class Serving(ServerTest):
         for thread in threads:
             thread.start()
         for _ in range(100):
-            if self.metric("maestrale_num_requests_running") > 0 or len(answers) == 6:
+            if self.server.metric("maestrale_num_requests_running") > 0 or len(answers) == 6:
                 break
             time.sleep(0.01)
         self.assertEqual(self.server.stop(), 0)

@@ -8,21 +8,21 @@ import socket
 import subprocess
 
 from program import PROGRAM, SANITIZED, SystemTest
-from tiny_models import gguf
+from tiny_models import U32, gguf, keys
 
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 
 
 class Server:
-    """`{model}` in an option stands for the path of the tiny model."""
+    """`{model}` in an option stands for the path of the tiny model, whose context has so many tokens."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, threads=1, sequences=4, context=128):
         model, template = folder / "tiny.gguf", folder / "template.jinja"
-        model.write_bytes(gguf())
+        model.write_bytes(gguf(keys() | {"llama.context_length": (U32, context)}))
         template.write_text(TEMPLATE)
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", str(model), "--template", str(template), "--port", "0", "--threads", "1", "--sequences", "4",
-             "--quiet", *(option.replace("{model}", str(model)) for option in options)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+            [PROGRAM, "serve", str(model), "--template", str(template), "--port", "0", "--threads", str(threads),
+             "--sequences", str(sequences), "--quiet", *(option.replace("{model}", str(model)) for option in options)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         line = self.process.stderr.readline()
         found = re.search(r"on https?://([\d.]+):(\d+)", line)
         if not found:
@@ -59,11 +59,17 @@ class Server:
                 pass
             return answer
 
-    def peak_memory(self):
+    def memory(self):
+        """Bytes that it holds now."""
         for line in open(f"/proc/{self.process.pid}/status", encoding="ascii"):
-            if line.startswith("VmHWM:"):
+            if line.startswith("VmRSS:"):
                 return int(line.split()[1]) << 10
         return 0
+
+    def metric(self, name):
+        """All labels together."""
+        _, _, text = self.request("GET", "/metrics")
+        return sum(float(line.split()[-1]) for line in text.decode().splitlines() if line.startswith(name))
 
     def stop(self, how=signal.SIGTERM, seconds=60):
         if self.connection is not None:
