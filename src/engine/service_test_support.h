@@ -113,12 +113,12 @@ class Spelling : public TokenConstraint {
 };
 
 // An engine whose tokens are bytes, for many sequences in a pool of `kv_tokens` positions.
-inline std::unique_ptr<Engine> byte_engine(int threads, std::int64_t kv_tokens,
-                                           std::int64_t batch_rows = 128) {
-  files::Checkpoint checkpoint = tiny_checkpoint({.dtype = DType::kQ8_0, .context = 256, .layers = 1});
+inline std::unique_ptr<Engine> byte_engine(int threads, std::int64_t kv_tokens, std::int64_t batch_rows = 128,
+                                           std::int64_t context = 256) {
+  files::Checkpoint checkpoint = tiny_checkpoint({.dtype = DType::kQ8_0, .context = context, .layers = 1});
   checkpoint.tokenizer = byte_tokenizer(301);
   auto engine = Engine::load(std::move(checkpoint), {.threads = threads,
-                                                     .context = 256,
+                                                     .context = context,
                                                      .sequences = 16,
                                                      .kv_tokens = kv_tokens,
                                                      .batch_rows = batch_rows});

@@ -304,7 +304,8 @@ void Worker::guess(std::vector<LaneRows>& rows) {
   for (LaneRows& part : rows) {
     const LaneState& state = lane_states_[part.lane];
     Lane& lane = *lanes_[part.lane];
-    const std::int64_t most = std::min({options_.drafts, left, state.room - 1});
+    const std::int64_t most =
+        std::min({options_.drafts, left, state.room - 1, engine_.context() - lane.length()});
     if (state.left != 1 || state.copies || most <= 0) continue;
     lane.draft = look_up_draft(lane.answer.history(), most);
     lane.draft_meter.cut(lane.draft, giving, cost, options_.always_draft);

@@ -18,11 +18,12 @@ std::vector<text::TokenId> joined(std::vector<text::TokenId> a, const std::vecto
 
 class Workers : public testing::Test {
  protected:
-  void make(const ServiceOptions& options = {}, std::int64_t kv_tokens = 16 * 256) {
+  void make(const ServiceOptions& options = {}, std::int64_t kv_tokens = 16 * 256,
+            std::int64_t context = 256) {
     worker_.reset();
     options_ = options;
     options_.running = std::min<std::int64_t>(options.running, 16);
-    engine_ = byte_engine(1, kv_tokens);
+    engine_ = byte_engine(1, kv_tokens, 128, context);
     worker_ = std::make_unique<Worker>(*engine_, options_);
   }
   // Its index in seen_.
@@ -300,6 +301,18 @@ TEST_F(Workers, GuessesChangeNothingButTheNumberOfSteps) {
   EXPECT_GT(stats.guessed_right, 0u);
   EXPECT_LT(stats.guessed_right, stats.guesses);
   EXPECT_EQ(steps + static_cast<int>(stats.guessed_right), 120);
+}
+
+// The last page of this context has places beyond it.
+TEST_F(Workers, GuessesEndWithTheContext) {
+  make({.always_draft = true}, 16 * 256, 100);
+  ServiceRequest request{.generate = request_of(std::vector<text::TokenId>(60, 7), -1, 0)};
+  request.generate.ignore_end = true;
+  request.generate.sampling.logit_bias.emplace_back(7, 50.0);  // always the same: guesses are right
+  const std::size_t index = add(request);
+  run();
+  EXPECT_EQ(seen_[index].end->usage.completion_tokens, 41);  // the last needs no place
+  EXPECT_GT(worker_->stats().guessed_right, 0u);
 }
 
 TEST_F(Workers, NoTokensIsAnAnswerToo) {
