@@ -19,7 +19,6 @@
 #include "kernels/attention_tile.h"
 #include "kernels/dispatch.h"
 #include "kernels/panels.h"
-#include "kernels/yardsticks.h"
 #include "support.h"
 
 namespace maestrale::kernels {
@@ -52,11 +51,11 @@ class Bench {
   }
 
   void yardsticks() {
-    constexpr std::int64_t kRounds = 1'000'000;
+    constexpr std::int64_t kDots = 12'000'000;
     const double dots = best_seconds(options_.seconds, [&] {
-      pool_.run(options_.threads, [&](std::int64_t, int) { keep_ += table_.dot_yardstick(kRounds); });
+      pool_.run(options_.threads, [&](std::int64_t, int) { keep_ += table_.dot_yardstick(kDots); });
     });
-    peak_ops_ = 128.0 * kYardstickDots * static_cast<double>(kRounds) * options_.threads / dots;
+    peak_ops_ = 128.0 * static_cast<double>(kDots) * options_.threads / dots;
     measure_reads();
     fmt::print("{} {} thread(s): dots {:.0f} GOP/s, reads {:.1f} GB/s\n", table_.name, options_.threads,
                peak_ops_ / 1e9, peak_bytes_ / 1e9);

@@ -39,8 +39,8 @@ struct KernelTable {
   std::size_t matmul_scratch_bytes;
 
   // --- yardsticks (yardsticks.h): what this core can do, for bench/ to compare with ---
-  // `rounds` rounds of kYardstickDots independent dot products of 64 bytes; the result only keeps them alive.
-  std::int32_t (*dot_yardstick)(std::int64_t rounds);
+  // About `count` dot products of 64 bytes on registers alone; the result only keeps them alive.
+  std::int32_t (*dot_yardstick)(std::int64_t count);
   // Reads `bytes` (a multiple of 1024) once, in order.
   std::int32_t (*read_yardstick)(const std::byte* data, std::size_t bytes);
 

@@ -224,11 +224,12 @@ void unpack(const std::uint8_t* group, int blocks, typename V::U8 table, int lan
   }
 }
 
-// The dots of one half (or whole) block for kRows activations and two panels.
+// The dots of one half (or whole) block for kRows activations and as many panels as the registers hold, from
+// `first` on.
 template <class V, class Shape, int kRows>
-[[gnu::always_inline]] inline void tile_dots(const std::uint8_t (*codes)[kTilePanels][kStepBytes], int half,
-                                             const ActivationBlock* x, std::int64_t x_stride,
-                                             typename V::Dot (&dots)[kRows][kTilePanels]) {
+[[gnu::always_inline]] inline void tile_dots(const std::uint8_t (*codes)[kTilePanels][kStepBytes], int first,
+                                             int half, const ActivationBlock* x, std::int64_t x_stride,
+                                             typename V::Dot (&dots)[kRows][V::kDotPanels]) {
   constexpr int kHalfSteps = kSteps / Shape::kHalves;
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -236,49 +237,51 @@ template <class V, class Shape, int kRows>
     const std::int32_t offset = Shape::kHalves == 1 ? a.offset : a.half_offsets[half];
     const auto origin = dot_origin<V, Shape::kOffset, Shape::kChain>(offset);
 #pragma GCC unroll 2
-    for (int z = 0; z < kTilePanels; ++z) dots[i][z] = V::template dot_start<Shape::kChain>(origin);
+    for (int z = 0; z < V::kDotPanels; ++z) dots[i][z] = V::template dot_start<Shape::kChain>(origin);
   }
 #pragma GCC unroll 8
   for (int s = 0; s < kHalfSteps; ++s) {
-    const typename V::U8 w0 = V::load_u8(codes[half * kHalfSteps + s][0]);
-    const typename V::U8 w1 = V::load_u8(codes[half * kHalfSteps + s][1]);
+    typename V::U8 weights[V::kDotPanels];
+#pragma GCC unroll 2
+    for (int z = 0; z < V::kDotPanels; ++z) weights[z] = V::load_u8(codes[half * kHalfSteps + s][first + z]);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
       const auto quad = V::quad(x[i * x_stride].codes + 4 * (half * kHalfSteps + s));
-      V::template dot_step<Shape::kChain>(dots[i][0], s, s == kHalfSteps - 1, w0, quad);
-      V::template dot_step<Shape::kChain>(dots[i][1], s, s == kHalfSteps - 1, w1, quad);
+#pragma GCC unroll 2
+      for (int z = 0; z < V::kDotPanels; ++z)
+        V::template dot_step<Shape::kChain>(dots[i][z], s, s == kHalfSteps - 1, weights[z], quad);
     }
   }
 }
 
 // Lines of the next weights that a tile asks for, a few with each block.
 struct Ahead {
-  const std::uint8_t* first[kTilePanels];
-  int lines_per_block;
+  const std::uint8_t* first[kTilePanels] = {};
+  int lines_per_block = 0;
 };
 
 template <class V, class Shape, int kRows>
-void tile(const TileScratch& scratch, int blocks, const ActivationBlock* x, std::int64_t x_stride,
+void tile(const TileScratch& scratch, int first, int blocks, const ActivationBlock* x, std::int64_t x_stride,
           float (*sums)[kTileLanes], Ahead ahead) {
-  typename V::F32 acc[kRows][kTilePanels];
+  typename V::F32 acc[kRows][V::kDotPanels];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int z = 0; z < kTilePanels; ++z) acc[i][z] = V::load(sums[i] + z * kPanelRows);
+    for (int z = 0; z < V::kDotPanels; ++z) acc[i][z] = V::load(sums[i] + (first + z) * kPanelRows);
   }
   for (int b = 0; b < blocks; ++b, ++x) {
     for (int line = 0; line < ahead.lines_per_block; ++line) {
       V::prefetch(ahead.first[0] += 64);
       V::prefetch(ahead.first[1] += 64);
     }
-    typename V::F32 scaled[kRows][kTilePanels];
+    typename V::F32 scaled[kRows][V::kDotPanels];
 #pragma GCC unroll 2
     for (int half = 0; half < Shape::kHalves; ++half) {
-      typename V::Dot dots[kRows][kTilePanels];
-      tile_dots<V, Shape, kRows>(scratch.codes[b], half, x, x_stride, dots);
+      typename V::Dot dots[kRows][V::kDotPanels];
+      tile_dots<V, Shape, kRows>(scratch.codes[b], first, half, x, x_stride, dots);
 #pragma GCC unroll 2
-      for (int z = 0; z < kTilePanels; ++z) {
-        const auto scale = V::load(scratch.scales[b][half] + z * kPanelRows);
+      for (int z = 0; z < V::kDotPanels; ++z) {
+        const auto scale = V::load(scratch.scales[b][half] + (first + z) * kPanelRows);
 #pragma GCC unroll 16
         for (int i = 0; i < kRows; ++i) {
           const auto dot = V::to_f32(dots[i][z].total);
@@ -290,10 +293,10 @@ void tile(const TileScratch& scratch, int blocks, const ActivationBlock* x, std:
     for (int i = 0; i < kRows; ++i) {
       const ActivationBlock& a = x[i * x_stride];
 #pragma GCC unroll 2
-      for (int z = 0; z < kTilePanels; ++z) {
+      for (int z = 0; z < V::kDotPanels; ++z) {
         acc[i][z] = V::fma(scaled[i][z], V::broadcast(a.scale), acc[i][z]);
         if constexpr (Shape::kMin) {
-          const float* minimums = scratch.minimums[b][0] + z * kPanelRows;
+          const float* minimums = scratch.minimums[b][0] + (first + z) * kPanelRows;
           if constexpr (Shape::kHalves == 1) {
             acc[i][z] = V::fma(V::load(minimums), V::broadcast(a.sum), acc[i][z]);
           } else {
@@ -307,7 +310,7 @@ void tile(const TileScratch& scratch, int blocks, const ActivationBlock* x, std:
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int z = 0; z < kTilePanels; ++z) V::store(sums[i] + z * kPanelRows, acc[i][z]);
+    for (int z = 0; z < V::kDotPanels; ++z) V::store(sums[i] + (first + z) * kPanelRows, acc[i][z]);
   }
 }
 
@@ -318,7 +321,9 @@ void tile_of(int rows, const TileScratch& scratch, int blocks, const ActivationB
   if constexpr (kRows > 1) {
     if (rows < kRows) return tile_of<V, Shape, kRows - 1>(rows, scratch, blocks, x, x_stride, sums, ahead);
   }
-  tile<V, Shape, kRows>(scratch, blocks, x, x_stride, sums, ahead);
+  tile<V, Shape, kRows>(scratch, 0, blocks, x, x_stride, sums, ahead);
+  for (int panel = V::kDotPanels; panel < kTilePanels; panel += V::kDotPanels)
+    tile<V, Shape, kRows>(scratch, panel, blocks, x, x_stride, sums, Ahead{});
 }
 
 // Activations [first, first + count) of a matmul, at most kChunkRows.

@@ -7,29 +7,33 @@
 
 namespace maestrale::kernels {
 
-constexpr int kYardstickDots = 12;
-
+// About `count` dot products of 64 bytes, in chains of eight and as many chains side by side as a tile has;
+// the result only keeps them alive.
 template <class V>
-std::int32_t dot_yardstick(std::int64_t rounds) {
-  typename V::Dot dots[kYardstickDots];
-  const std::int8_t four[4] = {1, -2, 3, -4};
-  const typename V::U8 codes = V::bytes(3);
-  const auto x = V::quad(four);
+std::int32_t dot_yardstick(std::int64_t count) {
+  constexpr int kChain = 8, kDots = V::kDotRows * V::kDotPanels;
+  typename V::Dot dots[kDots];
+  alignas(64) static constexpr std::int8_t kFours[64] = {
+      1, -2, 3, -4, 5, -6, 7, -8, 9, -10, 11, -12, 13, -14, 15, -16, 17, -18, 19, -20, 21, -22, 23, -24};
+  const auto one = V::bytes(1);
+  auto codes = V::bytes(3);  // others in every round, so that no product stands for two
 #pragma GCC unroll 16
-  for (int i = 0; i < kYardstickDots; ++i) {
+  for (int i = 0; i < kDots; ++i) {
     dots[i] =
-        V::template dot_start<8>(V::ibroadcast(static_cast<std::int32_t>(rounds) * i));  // all different
+        V::template dot_start<kChain>(V::ibroadcast(static_cast<std::int32_t>(count) * i));  // all different
   }
-  for (std::int64_t round = 0; round < rounds; ++round) {
+  for (std::int64_t done = 0; done < count; done += kChain * kDots) {
+#pragma GCC unroll 8
+    for (int step = 0; step < kChain; ++step) {
+      codes = V::add_u8(codes, one);
 #pragma GCC unroll 16
-    for (int i = 0; i < kYardstickDots; ++i) V::template dot_step<8>(dots[i], 1, false, codes, x);
+      for (int i = 0; i < kDots; ++i)
+        V::template dot_step<kChain>(dots[i], step, step == kChain - 1, codes, V::quad(kFours + 4 * i));
+    }
   }
   std::int32_t total = 0;
 #pragma GCC unroll 16
-  for (int i = 0; i < kYardstickDots; ++i) {
-    V::template dot_step<8>(dots[i], 1, true, codes, x);
-    total += V::isum(dots[i].total);
-  }
+  for (int i = 0; i < kDots; ++i) total += V::isum(dots[i].total);
   return total;
 }
 

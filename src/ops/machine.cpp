@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "kernels/dispatch.h"
-#include "kernels/yardsticks.h"
 
 namespace maestrale::ops {
 namespace {
@@ -31,15 +30,13 @@ double best_seconds(ThreadPool& pool, const Body& body) {
 Result<double> measure_int8_peak_gops(int threads) {
   const kernels::KernelTable* table = TRY(kernels::default_table());
   ThreadPool pool(threads);
-  constexpr std::int64_t kRounds = 4'000'000;
-  constexpr double kOperations = 2.0 * 64 * kernels::kYardstickDots * static_cast<double>(kRounds);
-  // Scalar code is a hundred times slower: fewer rounds say as much.
-  const std::int64_t rounds = std::strcmp(table->name, "ref") == 0 ? kRounds / 100 : kRounds;
+  // Scalar code is a hundred times slower: fewer say as much.
+  const std::int64_t count = std::strcmp(table->name, "ref") == 0 ? 480'000 : 48'000'000;
   const double seconds = best_seconds(pool, [&](std::int64_t) {
-    volatile std::int32_t sink = table->dot_yardstick(rounds);
+    volatile std::int32_t sink = table->dot_yardstick(count);
     static_cast<void>(sink);
   });
-  return kOperations * threads * (static_cast<double>(rounds) / static_cast<double>(kRounds)) / seconds / 1e9;
+  return 2.0 * 64 * static_cast<double>(count) * threads / seconds / 1e9;
 }
 
 Result<double> measure_read_gbps(int threads) {

@@ -14,7 +14,8 @@ struct Avx2 {
   static constexpr const char* kName = "avx2";
   static constexpr bool kByteDot = false;
   static constexpr int kTileRows = 3;
-  static constexpr int kDotRows = 3;
+  static constexpr int kDotRows = 6;
+  static constexpr int kDotPanels = 1;
   static constexpr int kDirectRows = 2;
 
   struct F32 {
@@ -186,9 +187,12 @@ struct Avx2 {
     dot.part = step % kSteps == 0
                    ? product
                    : I32{_mm256_add_epi16(dot.part.a, product.a), _mm256_add_epi16(dot.part.b, product.b)};
+    // Sums stay sums: the compiler would make all products first, and store them for want of registers.
+    asm("" : "+x"(dot.part.a), "+x"(dot.part.b));
     if (!last && step % kSteps != kSteps - 1) return;
     const __m256i ones = _mm256_set1_epi16(1);
     dot.total = iadd(dot.total, {_mm256_madd_epi16(dot.part.a, ones), _mm256_madd_epi16(dot.part.b, ones)});
+    if constexpr (kChain == 0) asm("" : "+x"(dot.total.a), "+x"(dot.total.b));
   }
 
   SIMD_INLINE I32 dot_weights(I32 total, Quad weights, U8 values) {

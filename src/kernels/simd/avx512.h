@@ -25,6 +25,7 @@ struct Avx512 {
   static constexpr bool kByteDot = true;
   static constexpr int kTileRows = 12;
   static constexpr int kDotRows = 6;
+  static constexpr int kDotPanels = 2;
   static constexpr int kDirectRows = 8;
 
   using F32 = __m512;

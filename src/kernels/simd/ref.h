@@ -14,6 +14,7 @@ struct Ref {
   static constexpr bool kByteDot = true;  // dot_step takes codes of the full 8 bits, without saturation
   static constexpr int kTileRows = 2;     // activation rows of a tile of float sums that the registers hold
   static constexpr int kDotRows = 2;      // the same for tiles of Dots with their float sums
+  static constexpr int kDotPanels = 2;
   static constexpr int kDirectRows = 2;   // up to so many activations use the direct kernel
 
   struct F32 {
