@@ -477,6 +477,9 @@ void Connection::finished() {
 void Connection::tick(Clock::time_point now) {
   if (!out_.empty() && now > write_deadline_) {
     ++shared_.cut;
+    // Without this the system goes on offering what was sent, for minutes, from memory of its own.
+    Code code;
+    socket_.set_option(asio::socket_base::linger(true, 0), code);
     return close();
   }
   if (state_ == State::kHandling) {

@@ -49,6 +49,17 @@ class Raw {
     EXPECT_EQ(::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
   }
   // Until the server closes or nothing comes for five seconds.
+  // Whether the other side has broken the connection off, within a second.
+  bool is_reset() {
+    for (int i = 0; i < 100; ++i) {
+      int error = 0;
+      socklen_t size = sizeof(error);
+      ::getsockopt(socket_, SOL_SOCKET, SO_ERROR, &error, &size);
+      if (error == ECONNRESET) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+  }
   std::string rest() {
     std::string out;
     char buffer[4096];
@@ -256,6 +267,7 @@ TEST(Server, CutsAReaderThatTakesNothing) {
   Raw raw(server->port(), 4096);
   raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   ASSERT_EQ(gone.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_TRUE(raw.is_reset());  // the system keeps nothing for it either
   EXPECT_EQ(server->stats().cut, 1u);
   EXPECT_LE(most, 64u << 10);
   kept.reset();
