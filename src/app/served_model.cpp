@@ -10,6 +10,8 @@
 #include "app/render.h"
 #include "app/session.h"
 #include "base/file.h"
+#include "base/memory.h"
+#include "engine/packed_file.h"
 #include "models/model.h"
 #include "ops/cpu/cpu_ops.h"
 
@@ -20,12 +22,6 @@ constexpr std::uint64_t kMaxTemplateBytes = 1u << 24;
 constexpr std::int64_t kEncoderRows = 512;  // of a batch at least
 constexpr std::int64_t kMaxEncoderRows = 4096;
 constexpr int kTextsTogether = 16;
-
-// Encoders predict no tokens: they can only be served for their vectors and scores.
-Result<bool> is_encoder(const files::Checkpoint& checkpoint, const engine::LoadOptions& load) {
-  const auto ops = TRY(ops::make_cpu_ops(load.isa, 1));
-  return !TRY(models::plan_model(checkpoint, *ops)).info.logits;
-}
 
 // As `maestrale embed` computes. Room for the longest text, and for a batch of short ones beside it.
 Result<engine::LoadOptions> encoder_options(const files::Checkpoint& checkpoint,
@@ -39,37 +35,121 @@ Result<engine::LoadOptions> encoder_options(const files::Checkpoint& checkpoint,
   return load;
 }
 
-Result<std::unique_ptr<chat::ChatService>> start_chat(std::unique_ptr<engine::Engine> engine,
-                                                      const ServedModelOptions& options) {
-  engine::ServiceOptions service{.queue = options.queue,
-                                 .running = options.running,
-                                 .chunk = options.chunk,
-                                 .prefix_cache = !options.no_prefix_cache};
-  service.stream_events = 1024;
-  chat::ChatServiceOptions chat;
-  if (!options.template_file.empty()) {
-    chat.template_source = TRY(read_file(options.template_file, kMaxTemplateBytes));
-    chat.template_name = options.template_file;
+// A model's files, opened and checked, with how it is to be loaded.
+class OpenedFiles final : public serve::OpenedModel {
+ public:
+  static Result<std::unique_ptr<OpenedFiles>> open(const ServedModelOptions& options,
+                                                   const CommonOptions& common);
+
+  Result<std::uint64_t> plan(std::uint64_t most) override {
+    load_.memory_budget = std::max<std::uint64_t>(most, 1);
+    const engine::MemoryPlan plan = TRY(engine::plan_memory(checkpoint_, load_));
+    TRY(plan.check(load_.memory_budget));
+    return plan.total();
   }
-  return chat::ChatService::create(TRY(engine::Service::start(std::move(engine), service)), chat);
+  Result<std::shared_ptr<serve::ModelService>> load(std::uint64_t bytes) override {
+    load_.memory_budget = bytes;
+    return load();
+  }
+  // With the memory that the options say.
+  Result<std::shared_ptr<serve::ModelService>> load();
+
+  serve::ServedModel entry() const {
+    return {.id = served_name(options_),
+            .created_s = std::time(nullptr),
+            .file_bytes = checkpoint_.file_bytes(),
+            .facts = facts_};
+  }
+  std::uint64_t fingerprint() const { return engine::fingerprint(checkpoint_); }
+
+ private:
+  OpenedFiles(const ServedModelOptions& options, const CommonOptions& common)
+      : options_(options), common_(common) {}
+  Status learn();
+
+  ServedModelOptions options_;
+  CommonOptions common_;
+  chat::ChatServiceOptions chat_;
+  files::Checkpoint checkpoint_;
+  engine::LoadOptions load_;
+  serve::ModelFacts facts_;
+};
+
+Result<std::unique_ptr<OpenedFiles>> OpenedFiles::open(const ServedModelOptions& options,
+                                                       const CommonOptions& common) {
+  std::unique_ptr<OpenedFiles> files(new OpenedFiles(options, common));  // NOLINT: the constructor is private
+  files->checkpoint_ = TRY(files::open_checkpoint(options.path));
+  if (!options.template_file.empty()) {
+    files->chat_.template_source = TRY(read_file(options.template_file, kMaxTemplateBytes));
+    files->chat_.template_name = options.template_file;
+  }
+  for (const ServedAdapter& adapter : options.adapters)
+    files->checkpoint_.adapters.push_back(TRY(files::open_adapter(adapter.file.path)));
+  TRY(files->learn());
+  return files;
 }
 
-// The adapters as models of their own.
-std::vector<serve::ServedModel> with_adapters(serve::ServedModel model, const ServedModelOptions& options) {
-  std::vector<serve::ServedModel> models;
-  models.push_back(std::move(model));
-  for (const ServedAdapter& adapter : options.adapters) {
-    const serve::ServedModel& base = models.front();
-    const int index = static_cast<int>(models.size()) - 1;
-    models.push_back({.id = adapter.name,
-                      .chat = base.chat,
-                      .created_s = base.created_s,
-                      .file_bytes = base.file_bytes,
-                      .load_s = base.load_s,
-                      .base = base.id,
-                      .adapter = chat::AdapterWish{index, adapter.file.scale}});
+Status OpenedFiles::learn() {
+  load_ = TRY(load_options(common_, ops::KvType::kF16));
+  const auto ops = TRY(ops::make_cpu_ops(load_.isa, 1));
+  facts_.info = TRY(models::plan_model(checkpoint_, *ops)).info;
+  facts_.format = std::string(files::dialect_name(checkpoint_.dialect));
+  facts_.chat_template = checkpoint_.chat_template;
+  // Encoders predict no tokens: they can only be served for their vectors and scores.
+  const bool encodes = options_.embed || !facts_.info.logits;
+  if (encodes && !options_.adapters.empty()) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "adapters go beside models that generate",
+                 .where = "--adapter " + options_.adapters.front().name,
+                 .found = "'" + served_name(options_) + "', which embeds"};
   }
-  return models;
+  if (encodes) {
+    load_ = TRY(encoder_options(checkpoint_, common_));
+    facts_.context = load_.context;
+    return {};
+  }
+  facts_.chat = TRY(chat::ChatService::abilities_of(checkpoint_, chat_));
+  load_.sequences = static_cast<int>(options_.running);
+  load_.batch_rows = std::max<std::int64_t>(options_.chunk, options_.running);
+  load_.pack_experts = true;
+  load_.kv_tokens = options_.kv_tokens;
+  load_.fit_kv = true;
+  facts_.context = TRY(engine::plan_memory(checkpoint_, load_)).context;
+  return {};
+}
+
+Result<std::shared_ptr<serve::ModelService>> OpenedFiles::load() {
+  auto service = std::make_shared<serve::ModelService>();
+  auto engine = TRY(load_engine(std::move(checkpoint_), common_, load_));
+  if (!facts_.chat) {
+    service->encoder =
+        TRY(chat::Encoder::create(TRY(engine::EncodeService::start(std::move(engine), options_.queue))));
+    return service;
+  }
+  engine::ServiceOptions serving{.queue = options_.queue,
+                                 .running = options_.running,
+                                 .chunk = options_.chunk,
+                                 .prefix_cache = !options_.no_prefix_cache};
+  serving.stream_events = 1024;
+  auto started = TRY(engine::Service::start(std::move(engine), serving));
+  service->chat = TRY(chat::ChatService::create(std::move(started), chat_));
+  return service;
+}
+
+// Opens the files again, which must be those that were there in the beginning.
+serve::OpenModel reopening(const ServedModelOptions& options, CommonOptions common,
+                           std::uint64_t fingerprint) {
+  common.quiet = true;
+  return [options, common, fingerprint]() -> Result<std::unique_ptr<serve::OpenedModel>> {
+    auto files = TRY(OpenedFiles::open(options, common));
+    if (files->fingerprint() != fingerprint) {
+      return Error{.kind = ErrorKind::kIo,
+                   .what = "its files are not those that were there when the server started",
+                   .where = options.path,
+                   .hint = "start the server anew"};
+    }
+    return std::unique_ptr<serve::OpenedModel>(std::move(files));
+  };
 }
 
 }  // namespace
@@ -97,41 +177,25 @@ std::string served_name(const ServedModelOptions& options) {
   return last.extension() == ".gguf" || last.extension() == ".bin" ? last.stem().string() : last.string();
 }
 
-Result<std::vector<serve::ServedModel>> load_served_model(const ServedModelOptions& options,
-                                                          const CommonOptions& common) {
-  files::Checkpoint checkpoint = TRY(files::open_checkpoint(options.path));
-  engine::LoadOptions load = TRY(load_options(common, ops::KvType::kF16));
-  serve::ServedModel model{
-      .id = served_name(options), .created_s = std::time(nullptr), .file_bytes = checkpoint.file_bytes()};
-  const bool encodes = options.embed || TRY(is_encoder(checkpoint, load));
-  if (encodes && !options.adapters.empty()) {
-    return Error{.kind = ErrorKind::kUnsupported,
-                 .what = "adapters go beside models that generate",
-                 .where = "--adapter " + options.adapters.front().name,
-                 .found = "'" + model.id + "', which embeds"};
-  }
-  for (const ServedAdapter& adapter : options.adapters)
-    checkpoint.adapters.push_back(TRY(files::open_adapter(adapter.file.path)));
-  if (encodes) {
-    load = TRY(encoder_options(checkpoint, common));
+Status add_served_model(const ServedModelOptions& options, const CommonOptions& common, bool on_demand,
+                        serve::Models& models) {
+  auto files = TRY(OpenedFiles::open(options, common));
+  const serve::ServedModel entry = files->entry();
+  if (on_demand) {
+    const auto plan = files->plan(common.memory > 0 ? common.memory : available_memory());
+    if (!plan.ok() && !common.quiet)
+      write_note(fmt::format("{}, as it is now: {}", entry.id, plan.error().render()));
+    TRY(models.add(entry, reopening(options, common, files->fingerprint())));
   } else {
-    load.sequences = static_cast<int>(options.running);
-    load.batch_rows = std::max<std::int64_t>(options.chunk, options.running);
-    load.pack_experts = true;
-    load.kv_tokens = options.kv_tokens;
-    load.fit_kv = true;
+    TRY(models.add(entry, TRY(files->load())));
   }
-  auto engine = TRY(load_engine(std::move(checkpoint), common, std::move(load)));
-  model.load_s = engine->load_seconds();
-  if (encodes) {
-    auto service = TRY(engine::EncodeService::start(std::move(engine), options.queue));
-    model.encoder = TRY(chat::Encoder::create(std::move(service)));
-    return with_adapters(std::move(model), options);
+  for (std::size_t i = 0; i < options.adapters.size(); ++i) {
+    const ServedAdapter& adapter = options.adapters[i];
+    TRY(models.add_adapter(adapter.name, entry.id, {static_cast<int>(i), adapter.file.scale}));
   }
-  model.chat = TRY(start_chat(std::move(engine), options));
-  if (!model.chat->can_chat() && !common.quiet)
-    write_note(fmt::format("{} has no chat template: it only continues text (see --template)", model.id));
-  return with_adapters(std::move(model), options);
+  if (entry.generates() && !entry.facts.chat->chat && !common.quiet)
+    write_note(fmt::format("{} has no chat template: it only continues text (see --template)", entry.id));
+  return {};
 }
 
 }  // namespace maestrale::app

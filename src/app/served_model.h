@@ -34,8 +34,9 @@ struct ServedModelOptions {
 
 // What clients call the model.
 std::string served_name(const ServedModelOptions& options);
-// The model, then its adapters.
-Result<std::vector<serve::ServedModel>> load_served_model(const ServedModelOptions& options,
-                                                          const CommonOptions& common);
+// Adds the model and its adapters: loaded now, or, with `on_demand`, opened and checked now and loaded when
+// it is asked for.
+Status add_served_model(const ServedModelOptions& options, const CommonOptions& common, bool on_demand,
+                        serve::Models& models);
 
 }  // namespace maestrale::app

@@ -104,6 +104,26 @@ json::object probe(json::value arguments) {
       {"add_generation_prompt", false}};
 }
 
+Status check_tokenizer(const files::Checkpoint& checkpoint) {
+  if (checkpoint.tokenizer != nullptr) return {};
+  return Error{.kind = ErrorKind::kNotFound,
+               .what = "no usable tokenizer",
+               .where = checkpoint.path.string(),
+               .hint = checkpoint.tokenizer_problem};
+}
+
+Result<PromptFormat> format_of(const files::Checkpoint& checkpoint, const ChatServiceOptions& options) {
+  const std::string where =
+      options.template_source.empty() ? checkpoint.path.string() + ": chat template" : options.template_name;
+  return PromptFormat::of(checkpoint, options.template_source, where);
+}
+
+Abilities abilities_with(const Dialect& dialect) {
+  return {.chat = true,
+          .calls = dialect.channels || !dialect.calls.empty(),
+          .thinks = (dialect.channels || !dialect.reasoning.empty()) && dialect.name != "plain"};
+}
+
 }  // namespace
 
 ChatService::ChatService(std::unique_ptr<engine::Service> service) : service_(std::move(service)) {
@@ -112,22 +132,15 @@ ChatService::ChatService(std::unique_ptr<engine::Service> service) : service_(st
 
 Result<std::unique_ptr<ChatService>> ChatService::create(std::unique_ptr<engine::Service> service,
                                                          const ChatServiceOptions& options) {
-  const files::Checkpoint& checkpoint = service->engine().checkpoint();
-  if (service->engine().tokenizer() == nullptr) {
-    return Error{.kind = ErrorKind::kNotFound,
-                 .what = "no usable tokenizer",
-                 .where = checkpoint.path.string(),
-                 .hint = checkpoint.tokenizer_problem};
-  }
-  const std::string where =
-      options.template_source.empty() ? checkpoint.path.string() + ": chat template" : options.template_name;
+  TRY(check_tokenizer(service->engine().checkpoint()));
   std::unique_ptr<ChatService> chat(
       new ChatService(std::move(service)));  // NOLINT: the constructor is private
   chat->clock_ = options.clock;
   chat->grammars_ = std::make_unique<Grammars>(chat->tokenizer());
-  auto format = PromptFormat::of(chat->engine().checkpoint(), options.template_source, where);
+  auto format = format_of(chat->engine().checkpoint(), options);
   if (format.ok()) {
     chat->format_.emplace(std::move(format).value());
+    chat->abilities_ = abilities_with(chat->format_->dialect());
     chat->plain_dialect_ = chat->format_->dialect();
     chat->plain_dialect_.calls.clear();
     chat->learn_template(options.template_source.empty() ? chat->engine().checkpoint().chat_template
@@ -138,6 +151,16 @@ Result<std::unique_ptr<ChatService>> ChatService::create(std::unique_ptr<engine:
     return std::move(format).error();
   }
   return chat;
+}
+
+Result<Abilities> ChatService::abilities_of(const files::Checkpoint& checkpoint,
+                                            const ChatServiceOptions& options) {
+  TRY(check_tokenizer(checkpoint));
+  const auto format = format_of(checkpoint, options);
+  if (format.ok()) return abilities_with(format->dialect());
+  // Without a chat template it still goes on with text.
+  if (format.error().kind == ErrorKind::kNotFound) return Abilities{};
+  return format.error();
 }
 
 void ChatService::learn_template(const std::string& source) {
@@ -151,15 +174,6 @@ void ChatService::learn_template(const std::string& source) {
   };
   const json::object object{{"needle", 1}};
   arguments_as_text_ = !shown(object) && shown(json::value(json::serialize(object)));
-}
-
-bool ChatService::can_think() const {
-  return format_ && (format_->dialect().channels || !format_->dialect().reasoning.empty()) &&
-         format_->dialect().name != "plain";
-}
-
-bool ChatService::can_call() const {
-  return format_ && (format_->dialect().channels || !format_->dialect().calls.empty());
 }
 
 Result<json::object> ChatService::variables_of(const ChatRequest& request) const {
@@ -177,7 +191,7 @@ Result<json::object> ChatService::variables_of(const ChatRequest& request) const
   }
   variables["tools"] = nullptr;
   if (!request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::kNone) {
-    if (!can_call())
+    if (!abilities_.calls)
       return Error{.kind = ErrorKind::kUnsupported, .what = "this model cannot call tools", .where = "tools"};
     variables["tools"] = request.tools;
   }
@@ -191,7 +205,7 @@ Result<json::object> ChatService::variables_of(const ChatRequest& request) const
   const auto ends = tokenizer_->end_tokens();
   variables["eos_token"] = ends.empty() ? std::string() : std::string(tokenizer_->bytes(ends.front()));
   const bool asked = request.thinking.value_or(false) || !request.reasoning_effort.empty();
-  if (asked && !can_think() && request.reasoning_effort != "none")
+  if (asked && !abilities_.thinks && request.reasoning_effort != "none")
     return Error{.kind = ErrorKind::kUnsupported,
                  .what = "this model does not think before it answers",
                  .where = request.reasoning_effort.empty() ? "thinking" : "reasoning_effort"};
@@ -290,7 +304,7 @@ Result<std::unique_ptr<Answer>> ChatService::chat(const ChatRequest& asked_for) 
   ChatRequest request = asked_for;
   // A model whose template has no switch is kept from thinking by closing its thoughts at once.
   const bool no_thoughts = request.thinking == false || request.reasoning_effort == "none";
-  if (no_thoughts && can_think() && !thinking_switch_) request.reasoning_budget = 0;
+  if (no_thoughts && abilities_.thinks && !thinking_switch_) request.reasoning_budget = 0;
   const text::Prompt prompt = TRY(prompt_of(request));
   const bool calls = !request.tools.empty() && request.tool_choice.kind != ToolChoice::Kind::kNone;
   const Dialect* dialect = calls ? &format_->dialect() : &plain_dialect_;

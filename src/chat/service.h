@@ -23,12 +23,22 @@ struct ChatServiceOptions {
   text::RenderClock clock = {};
 };
 
+// What a model can be asked for besides going on with text.
+struct Abilities {
+  bool chat = false;    // it has a format for conversations
+  bool calls = false;   // … with tool calls
+  bool thinks = false;  // … with thoughts before the answer
+};
+
 class ChatService {
  public:
   // Errors: a model without a tokenizer; a template that cannot be read. A model without a chat template can
   // still continue text.
   static Result<std::unique_ptr<ChatService>> create(std::unique_ptr<engine::Service> service,
                                                      const ChatServiceOptions& options = {});
+  // The same of a model that is not loaded; with create()'s errors.
+  static Result<Abilities> abilities_of(const files::Checkpoint& checkpoint,
+                                        const ChatServiceOptions& options = {});
 
   // Errors: kResource only where the queue is full; all others are the request's fault, `where` names the
   // field. A prompt that exceeds the context is refused with both numbers.
@@ -39,9 +49,7 @@ class ChatService {
 
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }
   const engine::Engine& engine() const { return service_->engine(); }
-  bool can_chat() const { return format_.has_value(); }
-  bool can_think() const;
-  bool can_call() const;
+  const Abilities& abilities() const { return abilities_; }
   engine::ServiceStats stats() const { return service_->stats(); }
   void drain(double seconds) { service_->drain(seconds); }
 
@@ -56,6 +64,7 @@ class ChatService {
   const text::Tokenizer* tokenizer_ = nullptr;
   std::optional<PromptFormat> format_;
   std::optional<Error> no_format_;
+  Abilities abilities_;
   Dialect plain_dialect_;  // the model's dialect without its calls
   std::unique_ptr<Grammars> grammars_;
   text::RenderClock clock_;

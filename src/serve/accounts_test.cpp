@@ -25,7 +25,7 @@ class AccountsTest : public testing::Test {
     accounts_ = std::move(accounts).value();
     store_ = store::open_or_fail(folder_ / "s.db");
     Models models;
-    ASSERT_TRUE(models.add({.id = "tiny", .chat = fake_chat(script_), .created_s = 1}).ok());
+    ASSERT_TRUE(models.add({.id = "tiny", .created_s = 1}, fake_model(script_)).ok());
     ApiOptions options{.guard = {}, .version = "1"};
     options.guard.ring = &accounts_->keys();
     options.accounts = accounts_.get();

@@ -12,6 +12,7 @@
 #include "serve/dialects/mistral.h"
 #include "serve/dialects/ollama.h"
 #include "serve/dialects/openai.h"
+#include "serve/fields.h"
 #include "serve/routes.h"
 
 namespace maestrale::serve {
@@ -51,7 +52,8 @@ Api::Api(Models models, ApiOptions options)
 
 Api::~Api() {
   // Everything ends and is counted: encoders' answers by the workers, the others' by the server's thread.
-  for (const auto& model : models_.all()) model->drain(0);
+  models_.pool().stop(0);
+  for (const auto& service : models_.pool().loaded()) service->drain(0);
   workers_.reset();
   if (server_ != nullptr) {
     server_->stop(0);
@@ -62,7 +64,7 @@ Api::~Api() {
     });
     cleared.get_future().wait();
   }
-  models_ = {};  // the engines end, and no notice of theirs is under way any more
+  models_ = Models();  // the engines end, and no notice of theirs is under way any more
   server_.reset();
 }
 
@@ -85,7 +87,8 @@ void Api::drain(double seconds) {
     const std::chrono::duration<double> gone = std::chrono::steady_clock::now() - start;
     return std::max(0.0, seconds - gone.count());
   };
-  for (const auto& model : models_.all()) model->drain(left());
+  models_.pool().stop(left());
+  for (const auto& service : models_.pool().loaded()) service->drain(left());
   server_->stop(left() + 1);  // the last events are still to be sent
 }
 
@@ -102,6 +105,9 @@ struct Api::Route {
   std::string_view method, path;
   std::optional<Scope> scope = {};  // nothing: needs no key
   Result<json::value> (Api::*plain)(const Call&) = nullptr;
+  // Once the model that the body names is loaded.
+  Result<json::value> (Api::*of_service)(const Call&, const ModelService&) = nullptr;
+  bool generates = false;  // … which must generate
   Read read = nullptr;
   ReadEncoding read_encoding = nullptr;
   void (Api::*parsed)(Call&) = nullptr;  // once the body is parsed, off the server's thread
@@ -133,7 +139,8 @@ const std::vector<Api::Route>& Api::routes() {
       {.method = "POST",
        .path = "/v1/responses/input_tokens",
        .scope = Scope::kModels,
-       .plain = &Api::count_response_tokens},
+       .of_service = &Api::count_response_tokens,
+       .generates = true},
       {.method = "POST",
        .path = "/v1/embeddings",
        .scope = Scope::kEmbed,
@@ -150,9 +157,10 @@ const std::vector<Api::Route>& Api::routes() {
       {.method = "POST",
        .path = "/v1/messages/count_tokens",
        .scope = Scope::kModels,
-       .plain = &Api::count_tokens},
-      {.method = "POST", .path = "/tokenize", .scope = Scope::kModels, .plain = &Api::tokenize},
-      {.method = "POST", .path = "/detokenize", .scope = Scope::kModels, .plain = &Api::detokenize},
+       .of_service = &Api::count_tokens,
+       .generates = true},
+      {.method = "POST", .path = "/tokenize", .scope = Scope::kModels, .of_service = &Api::tokenize},
+      {.method = "POST", .path = "/detokenize", .scope = Scope::kModels, .of_service = &Api::detokenize},
       {.method = "POST", .path = "/api/show", .scope = Scope::kModels, .plain = &Api::show},
       {.method = "GET", .path = "/v1/models", .scope = Scope::kModels, .plain = &Api::models},
       {.method = "GET", .path = "/v1/models/", .scope = Scope::kModels, .plain = &Api::model},
@@ -217,6 +225,7 @@ void Api::dispatch(const Route& route, Call call) {
     if (route.read != nullptr) return generate(*shared, route.read);
     if (route.parsed != nullptr) return (this->*route.parsed)(*shared);
     if (route.read_encoding != nullptr) return encode(*shared, route.read_encoding);
+    if (route.of_service != nullptr) return ask_service(route, *shared);
     answer_plain(*shared, route.plain);
   });
   if (!taken) respond_error(*shared, refusal(503, "too many requests are waiting"));
@@ -231,26 +240,45 @@ void Api::answer_plain(Call& call, Result<json::value> (Api::*make)(const Call&)
 void Api::generate(Call& call, Read read) {
   auto translation = read(call.object, call.request);
   if (!translation.ok()) return respond_error(call, api_error(translation.error()));
-  auto asked = ask(call, *translation);
-  if (!asked.ok()) return respond_refusal(call, asked.error());
-  start(std::move(call), std::move(translation).value(), std::move(asked).value());
+  const auto model = models_.find_chat(translation->model);
+  if (!model.ok()) return respond_error(call, api_error(model.error()));
+  const auto shared = std::make_shared<Translation>(std::move(translation).value());
+  if (shared->only_load) return only_load(call, **model, shared);
+  with_model(call, **model, shared->keep_s, [this, shared, named = *model](Call& held, const Lease& service) {
+    auto asked = ask(held, *shared, *named, service);
+    if (!asked.ok()) return respond_refusal(held, asked.error());
+    start(std::move(held), std::move(*shared), std::move(asked).value());
+  });
 }
 
-Result<Api::Asked> Api::ask(Call& call, Translation& translation) {
-  ServedModel* model = TRY(models_.find_chat(translation.model));
+void Api::ask_service(const Route& route, Call& call) {
+  Fields fields(call.object, "");
+  const auto name = fields.required_string("model");
+  if (!name.ok()) return respond_error(call, api_error(name.error()));
+  const auto model = route.generates ? models_.find_chat(*name) : models_.find(*name);
+  if (!model.ok()) return respond_error(call, api_error(model.error()));
+  with_model(call, **model, {}, [this, &route](Call& held, const Lease& service) {
+    const auto value = (this->*route.of_service)(held, *service);
+    if (!value.ok()) return respond_error(held, api_error(value.error()));
+    respond_json(held, *value);
+  });
+}
+
+Result<Api::Asked> Api::ask(Call& call, Translation& translation, const ServedModel& model,
+                            const Lease& service) {
   chat::CommonRequest& common = translation.common();
   common.tenant = call.tenant();
   common.weight = call.key ? call.key->weight : 1;
-  common.adapter = model->adapter;
+  common.adapter = model.adapter;
   common.admit = [this, &call, &common](std::int64_t prompt) {
     return reserve(call, prompt + std::max<std::int64_t>(common.max_tokens, 0) * common.choices);
   };
   const auto* talk = std::get_if<chat::ChatRequest>(&translation.request);
   auto answer =
-      TRY(talk != nullptr ? model->chat->chat(*talk)
-                          : model->chat->complete(std::get<chat::TextRequest>(translation.request)));
+      TRY(talk != nullptr ? service->chat->chat(*talk)
+                          : service->chat->complete(std::get<chat::TextRequest>(translation.request)));
   common.admit = {};
-  return Asked{model, std::move(answer)};
+  return Asked{&model, service, std::move(answer)};
 }
 
 void Api::respond_refusal(const Call& call, const Error& error) {
@@ -271,12 +299,16 @@ void Api::start(Call call, Translation translation, Asked asked) {
 }
 
 void Api::start_job(Call call, Translation translation, Asked asked) {
-  JobOptions job{.translation = std::move(translation), .facts = {}, .answer = std::move(asked.answer)};
+  JobOptions job{.lease = std::move(asked.service),
+                 .translation = std::move(translation),
+                 .facts = {},
+                 .answer = std::move(asked.answer)};
   const std::string& id = job.translation.id;
   job.facts = {.id = id.empty() ? new_id(24) : id,
                .model = job.translation.model,
                .created_s = std::time(nullptr),
-               .prompt_tokens = job.answer->prompt_tokens()};
+               .prompt_tokens = job.answer->prompt_tokens(),
+               .load_s = call.load_s};
   job.exchange = call.exchange;
   job.headers = common_headers(call);
   job.model = asked.model->id;
@@ -360,8 +392,10 @@ void Api::write_log(const Call& call, int status, const FinishedRequest* finishe
 void Api::ready(Call& call) {
   bool well = !draining_;
   for (const auto& model : models_.all()) {
-    const engine::ServiceStats stats = model->stats();
-    if (stats.running > 0 && stats.since_step_s > options_.stuck_s) well = false;
+    models_.pool().visit(model->slot, [&](const ModelService& service) {
+      const engine::ServiceStats stats = service.stats();
+      if (stats.running > 0 && stats.since_step_s > options_.stuck_s) well = false;
+    });
   }
   respond(call, {.status = well ? 200 : 503,
                  .headers = {{"Content-Type", "application/json"}},
@@ -373,7 +407,10 @@ void Api::metrics(Call& call) {
   if (options_.accounts != nullptr) store = options_.accounts->stats();
   std::vector<ModelStats> stats;
   for (const auto& model : models_.all()) {
-    if (!model->adapter) stats.push_back({model->id, model->stats()});
+    if (model->adapter) continue;
+    ModelStats& one = stats.emplace_back(ModelStats{.model = model->id});
+    one.slot = models_.pool().stats(model->slot);
+    models_.pool().visit(model->slot, [&one](const ModelService& service) { one.engine = service.stats(); });
   }
   respond(call, {.status = 200,
                  .headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},

@@ -40,6 +40,7 @@ struct Call {
   std::shared_ptr<const ApiKey> key = {};                 // null: nobody's
   std::shared_ptr<Limits::Reservation> reservation = {};  // of tokens, where the key has limits
   double retry_s = 0;                                     // above 0: a limit of the key refused it
+  double load_s = 0;                                      // that it waited for its model to be loaded
   std::chrono::steady_clock::time_point received = {};
   json::object object = {};
 
@@ -70,14 +71,23 @@ class Api {
   void dispatch(const Route& route, Call call);
   void generate(Call& call, Read read);
   void encode(Call& call, ReadEncoding read);
+  // What is to be done with a model's service.
+  using Go = std::function<void(Call& call, const Lease& service)>;
+  // At once where the model is loaded; else the call waits for it, and goes on with a thread of `workers_`.
+  void with_model(Call& call, const ServedModel& model, std::optional<double> keep_s, Go go);
+  void wait_for_model(Call call, const ServedModel& model, std::optional<double> keep_s, Go go);
+  void only_load(Call& call, const ServedModel& model, std::shared_ptr<Translation> translation);
+  void ask_service(const Route& route, Call& call);
+  void submit_encoding(Call& call, const ServedModel& model, const Lease& service, Encoding encoding);
   void give_encoded(const Call& call, const Encoding& encoding, const ServedModel& model,
                     const Result<engine::EncodeAnswer>& answer);
   // A request that the model has taken.
   struct Asked {
-    ServedModel* model;
+    const ServedModel* model;
+    Lease service;
     std::unique_ptr<chat::Answer> answer;
   };
-  Result<Asked> ask(Call& call, Translation& translation);
+  Result<Asked> ask(Call& call, Translation& translation, const ServedModel& model, const Lease& service);
   void start(Call call, Translation translation, Asked asked);
   void start_job(Call call, Translation translation, Asked asked);
   bool admit(const Call& call);
@@ -96,9 +106,9 @@ class Api {
 
   Result<json::value> models(const Call& call);
   Result<json::value> model(const Call& call);
-  Result<json::value> count_tokens(const Call& call);
-  Result<json::value> tokenize(const Call& call);
-  Result<json::value> detokenize(const Call& call);
+  Result<json::value> count_tokens(const Call& call, const ModelService& service);
+  Result<json::value> tokenize(const Call& call, const ModelService& service);
+  Result<json::value> detokenize(const Call& call, const ModelService& service);
   Result<json::value> tags(const Call& call);
   Result<json::value> running(const Call& call);
   Result<json::value> show(const Call& call);
@@ -108,7 +118,7 @@ class Api {
   void stored_response(Call& call);
   Result<json::value> stored_response_json(const Call& call);
   Result<json::value> response_input_items(const Call& call, const std::string& id);
-  Result<json::value> count_response_tokens(const Call& call);
+  Result<json::value> count_response_tokens(const Call& call, const ModelService& service);
   void ready(Call& call);
   void metrics(Call& call);
   void root(Call& call);

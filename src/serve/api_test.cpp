@@ -4,53 +4,19 @@
 
 #include <boost/json/serialize.hpp>
 
-#include "net/client.h"
-#include "serve/fake_service.h"
+#include "serve/api_test_support.h"
 
 namespace maestrale::serve {
 namespace {
 
-class ApiTest : public testing::Test {
+class ApiTest : public ApiFixture {
  protected:
   void start(GuardOptions guard = {}, double quiet_s = 10) {
     Models models;
-    ASSERT_TRUE(models.add({.id = "tiny", .chat = fake_chat(script_), .created_s = 1}).ok());
-    api_ = std::make_unique<Api>(std::move(models),
-                                 ApiOptions{.guard = std::move(guard), .version = "1", .quiet_s = quiet_s});
-    ASSERT_TRUE(api_->listen({}).ok());
-    client_ = net::make_client({.host = "127.0.0.1", .port = api_->port()});
+    ASSERT_TRUE(models.add({.id = "tiny", .created_s = 1}, fake_model(script_)).ok());
+    serve(std::move(models), {.guard = std::move(guard), .version = "1", .quiet_s = quiet_s});
   }
-  net::Response send(std::string method, std::string path, std::string body = {},
-                     std::vector<net::Header> headers = {}) {
-    auto response = client_->send({.method = std::move(method),
-                                   .path = std::move(path),
-                                   .query = {},
-                                   .headers = std::move(headers),
-                                   .body = std::move(body),
-                                   .peer = {}});
-    EXPECT_TRUE(response.ok()) << response.error().render();
-    return response.ok() ? std::move(response).value() : net::Response{.status = 0};
-  }
-  json::value post(std::string path, std::string body, int status = 200) {
-    const net::Response response = send("POST", std::move(path), std::move(body));
-    EXPECT_EQ(response.status, status) << response.body;
-    auto value = parse_json(response.body, "response");
-    EXPECT_TRUE(value.ok()) << response.body;
-    return value.ok() ? std::move(value).value() : json::value();
-  }
-  std::string header(const net::Response& response, std::string_view name) {
-    for (const net::Header& header : response.headers) {
-      if (header.name == name) return header.value;
-    }
-    return {};
-  }
-
-  FakeScript script_;
-  std::unique_ptr<Api> api_;
-  std::unique_ptr<net::Client> client_;
 };
-
-constexpr const char* kHello = R"({"model":"tiny","messages":[{"role":"user","content":"hi"}]})";
 
 TEST_F(ApiTest, AnswersInEveryDialect) {
   start();

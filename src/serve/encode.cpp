@@ -11,16 +11,24 @@ void Api::encode(Call& call, ReadEncoding read) {
   if (!encoding.ok()) return respond_error(call, api_error(encoding.error()));
   const auto model = models_.find_encoder(encoding->model);
   if (!model.ok()) return respond_error(call, api_error(model.error()));
+  const auto held_encoding = std::make_shared<Encoding>(std::move(encoding).value());
+  with_model(call, **model, held_encoding->keep_s,
+             [this, held_encoding, named = *model](Call& held, const Lease& service) {
+               submit_encoding(held, *named, service, std::move(*held_encoding));
+             });
+}
+
+void Api::submit_encoding(Call& call, const ServedModel& model, const Lease& service, Encoding encoding) {
   call.object = {};
-  auto shared = std::make_shared<std::pair<Call, Encoding>>(call, std::move(encoding).value());
+  auto shared = std::make_shared<std::pair<Call, Encoding>>(call, std::move(encoding));
   // Called on the encoder's thread, which has better to do than to write numbers.
-  engine::EncodeDone done = [this, shared, served = *model](Result<engine::EncodeAnswer> answer) {
+  engine::EncodeDone done = [this, shared, served = &model, service](Result<engine::EncodeAnswer> answer) {
     auto result = std::make_shared<Result<engine::EncodeAnswer>>(std::move(answer));
     const bool taken = workers_->push(
         [this, shared, served, result] { give_encoded(shared->first, shared->second, *served, *result); });
     if (!taken) respond_error(shared->first, {.status = 503, .message = "too many requests are waiting"});
   };
-  chat::Encoder& encoder = *(*model)->encoder;
+  chat::Encoder& encoder = *service->encoder;
   auto* embed = std::get_if<chat::EmbedRequest>(&shared->second.request);
   auto* rerank = std::get_if<chat::RerankRequest>(&shared->second.request);
   (embed != nullptr ? embed->tenant : rerank->tenant) = call.tenant();
@@ -48,7 +56,8 @@ void Api::give_encoded(const Call& call, const Encoding& encoding, const ServedM
   const AnswerFacts facts{.id = new_id(24),
                           .model = encoding.model,
                           .created_s = std::time(nullptr),
-                          .prompt_tokens = answer->usage.prompt_tokens};
+                          .prompt_tokens = answer->usage.prompt_tokens,
+                          .load_s = call.load_s};
   net::Response response{.status = 200, .headers = common_headers(call)};
   response.headers.push_back({"Content-Type", "application/json"});
   response.body = json::serialize(encoding.write(facts, *answer));

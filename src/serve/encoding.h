@@ -13,7 +13,8 @@ namespace maestrale::serve {
 struct Encoding {
   std::string model;
   std::variant<chat::EmbedRequest, chat::RerankRequest> request;
-  std::string label = {};  // as Translation::label
+  std::string label = {};             // as Translation's
+  std::optional<double> keep_s = {};  // …
   std::function<json::value(const AnswerFacts& facts, const engine::EncodeAnswer& answer)> write;
 };
 

@@ -11,6 +11,7 @@
 #include "chat/byte_vocabulary.h"
 #include "chat/service.h"
 #include "engine/test_support.h"
+#include "serve/models.h"
 
 namespace maestrale::serve {
 
@@ -137,6 +138,12 @@ inline std::unique_ptr<chat::ChatService> fake_chat(FakeScript& script, std::int
   auto chat = chat::ChatService::create(std::make_unique<FakeService>(std::move(engine).value(), script));
   EXPECT_TRUE(chat.ok()) << chat.error().render();
   return std::move(chat).value();
+}
+
+inline std::shared_ptr<ModelService> fake_model(FakeScript& script, std::int64_t context = 600) {
+  auto service = std::make_shared<ModelService>();
+  service->chat = fake_chat(script, context);
+  return service;
 }
 
 }  // namespace maestrale::serve

@@ -17,6 +17,7 @@ namespace maestrale::serve {
 using Post = std::function<void(std::function<void()>)>;  // runs it on the server's thread
 
 struct JobOptions {
+  std::shared_ptr<const void> lease = {};  // what the answer hangs on: it goes after it
   Translation translation;
   AnswerFacts facts;
   std::unique_ptr<chat::Answer> answer;

@@ -61,6 +61,26 @@ constexpr Gauge kEngine[] = {
      [](const engine::ServiceStats& s) { return static_cast<double>(s.cancelled); }},
 };
 
+struct SlotGauge {
+  std::string_view name, type, help;
+  double (*of)(const SlotStats& stats);
+};
+
+constexpr SlotGauge kLoading[] = {
+    {"model_loaded", "gauge", "1 where the model is in memory.",
+     [](const SlotStats& s) { return s.loaded ? 1.0 : 0.0; }},
+    {"model_waiting_requests", "gauge", "Requests that wait until the model is loaded.",
+     [](const SlotStats& s) { return static_cast<double>(s.waiting); }},
+    {"model_loads_total", "counter", "Times that the model was loaded on demand.",
+     [](const SlotStats& s) { return static_cast<double>(s.loads); }},
+    {"model_unloads_total", "counter", "Times that it was unloaded.",
+     [](const SlotStats& s) { return static_cast<double>(s.unloads); }},
+    {"model_load_failures_total", "counter", "Times that it could not be loaded.",
+     [](const SlotStats& s) { return static_cast<double>(s.failures); }},
+    {"model_load_seconds", "gauge", "How long the last load took.",
+     [](const SlotStats& s) { return s.load_s; }},
+};
+
 void write_server(std::string& out, const net::ServerStats& server) {
   declare(out, "http_connections", "gauge", "Open connections.");
   sample(out, "http_connections", "", server.connections);
@@ -146,8 +166,14 @@ std::string Metrics::render(const std::vector<ModelStats>& models, const net::Se
   std::string out;
   for (const Gauge& gauge : kEngine) {
     declare(out, gauge.name, gauge.type, gauge.help);
+    for (const ModelStats& model : models) {
+      if (model.engine) sample(out, gauge.name, model_label(model.model), gauge.of(*model.engine));
+    }
+  }
+  for (const SlotGauge& gauge : kLoading) {
+    declare(out, gauge.name, gauge.type, gauge.help);
     for (const ModelStats& model : models)
-      sample(out, gauge.name, model_label(model.model), gauge.of(model.stats));
+      sample(out, gauge.name, model_label(model.model), gauge.of(model.slot));
   }
   const std::lock_guard lock(mutex_);
   const auto histogram = [&](std::string_view name, std::string_view help, Histogram Times::*which) {

@@ -12,6 +12,7 @@
 
 #include "engine/service.h"
 #include "net/server.h"
+#include "serve/model_pool.h"
 #include "store/ledger.h"
 
 namespace maestrale::serve {
@@ -36,7 +37,8 @@ struct FinishedRequest {
 
 struct ModelStats {
   std::string model;
-  engine::ServiceStats stats;
+  std::optional<engine::ServiceStats> engine = {};  // nothing: it is not loaded
+  SlotStats slot = {};
 };
 
 struct StoreStats {

@@ -4,19 +4,53 @@
 
 namespace maestrale::serve {
 
-Status Models::add(ServedModel model) {
+ModelFacts ModelFacts::of(const ModelService& service) {
+  const engine::Engine& engine = service.engine();
+  ModelFacts facts{.info = engine.info(),
+                   .context = engine.context(),
+                   .format = std::string(files::dialect_name(engine.checkpoint().dialect)),
+                   .chat_template = engine.checkpoint().chat_template};
+  if (service.chat) facts.chat = service.chat->abilities();
+  return facts;
+}
+
+Status Models::check_name(const std::string& id) const {
   for (const auto& other : models_) {
-    if (other->id != model.id) continue;
+    if (other->id != id) continue;
     return Error{.kind = ErrorKind::kUsage,
                  .what = "two models of one name",
-                 .found = model.id,
+                 .found = id,
                  .hint = "give them other names with --name"};
   }
+  return {};
+}
+
+Status Models::add(ServedModel model, std::shared_ptr<ModelService> service) {
+  TRY(check_name(model.id));
+  model.facts = ModelFacts::of(*service);
+  model.slot = pool_->add(model.id, std::move(service));
   models_.push_back(std::make_unique<ServedModel>(std::move(model)));
   return {};
 }
 
-Result<ServedModel*> Models::find(std::string_view name) const {
+Status Models::add(ServedModel model, OpenModel open) {
+  TRY(check_name(model.id));
+  model.slot = pool_->add(model.id, std::move(open));
+  models_.push_back(std::make_unique<ServedModel>(std::move(model)));
+  return {};
+}
+
+Status Models::add_adapter(std::string name, const std::string& base, const chat::AdapterWish& wish) {
+  TRY(check_name(name));
+  ServedModel model = *TRY(find(base));
+  model.id = std::move(name);
+  model.base = base;
+  model.adapter = wish;
+  models_.push_back(std::make_unique<ServedModel>(std::move(model)));
+  return {};
+}
+
+Result<const ServedModel*> Models::find(std::string_view name) const {
   constexpr std::string_view kLatest = ":latest";
   std::string known;
   for (const auto& model : models_) {
@@ -31,18 +65,18 @@ Result<ServedModel*> Models::find(std::string_view name) const {
                .expected = known};
 }
 
-Result<ServedModel*> Models::find_chat(std::string_view name) const {
-  ServedModel* model = TRY(find(name));
-  if (model->chat) return model;
+Result<const ServedModel*> Models::find_chat(std::string_view name) const {
+  const ServedModel* model = TRY(find(name));
+  if (model->generates()) return model;
   return Error{
       .kind = ErrorKind::kUnsupported,
       .what = fmt::format("'{}' does not generate text: it is for embeddings or reranking", model->id),
       .where = "model"};
 }
 
-Result<ServedModel*> Models::find_encoder(std::string_view name) const {
-  ServedModel* model = TRY(find(name));
-  if (model->encoder) return model;
+Result<const ServedModel*> Models::find_encoder(std::string_view name) const {
+  const ServedModel* model = TRY(find(name));
+  if (!model->generates()) return model;
   return Error{.kind = ErrorKind::kUnsupported,
                .what = fmt::format("'{}' is served for generating text", model->id),
                .where = "model",

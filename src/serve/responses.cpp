@@ -97,27 +97,32 @@ void Api::create_response(Call& call) {
     };
   }
   asked.translation.writer = make_responses_writer(std::move(writer));
-  auto answer = ask(call, asked.translation);
-  if (!answer.ok()) return respond_refusal(call, in_their_words(answer.error()));
-  if (asked.background) {
-    stored.response = empty_response(facts, asked.echo, "queued");
-    stored.running = std::make_shared<NobodyWaits>();
-    net::Response response{.status = 200, .headers = common_headers(call)};
-    response.headers.push_back({"Content-Type", "application/json"});
-    response.body = json::serialize(stored.response);
-    call.exchange->respond(std::move(response));  // it is counted and logged when it is over
-    call.exchange = stored.running;
-    stored.response["status"] = "in_progress";
-    responses_.put(id, std::move(stored));
-    asked.translation.stream = true;  // its events are what the response is made of
-  }
-  start(std::move(call), std::move(asked.translation), std::move(answer).value());
+  const auto model = models_.find_chat(asked.translation.model);
+  if (!model.ok()) return respond_error(call, api_error(model.error()));
+  const auto held = std::make_shared<ResponsesRequest>(std::move(asked));
+  with_model(call, **model, {}, [=, this, named = *model](Call& waited, const Lease& service) {
+    auto answer = ask(waited, held->translation, *named, service);
+    if (!answer.ok()) return respond_refusal(waited, in_their_words(answer.error()));
+    if (held->background) {
+      StoredResponse kept = stored;
+      kept.response = empty_response(facts, held->echo, "queued");
+      kept.running = std::make_shared<NobodyWaits>();
+      net::Response response{.status = 200, .headers = common_headers(waited)};
+      response.headers.push_back({"Content-Type", "application/json"});
+      response.body = json::serialize(kept.response);
+      waited.exchange->respond(std::move(response));  // it is counted and logged when it is over
+      waited.exchange = kept.running;
+      kept.response["status"] = "in_progress";
+      responses_.put(id, std::move(kept));
+      held->translation.stream = true;  // its events are what the response is made of
+    }
+    start(std::move(waited), std::move(held->translation), std::move(answer).value());
+  });
 }
 
-Result<json::value> Api::count_response_tokens(const Call& call) {
+Result<json::value> Api::count_response_tokens(const Call& call, const ModelService& service) {
   const ResponsesRequest asked = TRY(prepared(call.object, responses_, call.tenant()));
-  const ServedModel* model = TRY(models_.find_chat(asked.translation.model));
-  const auto prompt = model->chat->prompt_of(std::get<chat::ChatRequest>(asked.translation.request));
+  const auto prompt = service.chat->prompt_of(std::get<chat::ChatRequest>(asked.translation.request));
   if (!prompt.ok()) return in_their_words(prompt.error());
   return json::value(
       json::object{{"object", "response.input_tokens"}, {"input_tokens", prompt->tokens.size()}});

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <ctime>
 #include <limits>
 
 #include "base/utf8.h"
@@ -47,8 +49,7 @@ Result<Encoding> read_ollama_embeddings_api(const json::object& body, const net:
 namespace {
 
 // What the model can be asked for.
-bool can_chat(const ServedModel& model) { return model.chat && model.chat->can_chat(); }
-bool can_call(const ServedModel& model) { return model.chat && model.chat->can_call(); }
+chat::Abilities abilities(const ServedModel& model) { return model.facts.chat.value_or(chat::Abilities{}); }
 
 json::object model_json(const ServedModel& model, DialectName dialect) {
   if (dialect == DialectName::kAnthropic) {
@@ -59,17 +60,16 @@ json::object model_json(const ServedModel& model, DialectName dialect) {
   }
   json::object out{
       {"id", model.id}, {"object", "model"}, {"created", model.created_s}, {"owned_by", "maestrale"}};
-  const engine::Engine& engine = model.engine();
   if (dialect == DialectName::kMistral) {
     out["type"] = "base";
-    out["max_context_length"] = engine.context();
-    out["capabilities"] = json::object{{"completion_chat", can_chat(model)},
-                                       {"function_calling", can_call(model)},
+    out["max_context_length"] = model.facts.context;
+    out["capabilities"] = json::object{{"completion_chat", abilities(model).chat},
+                                       {"function_calling", abilities(model).calls},
                                        {"completion_fim", false},
                                        {"fine_tuning", false},
                                        {"vision", false}};
   }
-  out["context_length"] = engine.context();
+  out["context_length"] = model.facts.context;
   if (model.adapter) out["parent"] = model.base;
   return out;
 }
@@ -82,11 +82,11 @@ std::string human_parameters(std::int64_t count) {
 }
 
 json::object details_json(const ServedModel& model) {
-  const auto& info = model.engine().info();
+  const auto& info = model.facts.info;
   json::array families;
   families.push_back(json::value(info.architecture));
   return {{"parent_model", model.base},
-          {"format", files::dialect_name(model.engine().checkpoint().dialect)},
+          {"format", model.facts.format},
           {"family", info.architecture},
           {"families", std::move(families)},
           {"parameter_size", human_parameters(info.parameters_total)},
@@ -104,15 +104,14 @@ json::object tag_json(const ServedModel& model) {
 
 // {model, prompt | content, add_special?}
 struct TextFields {
-  ServedModel* model;
   std::string text;
   bool add_special, parse_special;
 };
 
-Result<TextFields> read_text_fields(const Models& models, const json::object& body) {
+Result<TextFields> read_text_fields(const json::object& body) {
   Fields fields(body, "");
   TextFields out{};
-  out.model = TRY(models.find(TRY(fields.required_string("model"))));
+  fields.skip("model");
   const auto prompt = TRY(fields.string("prompt"));
   const auto content = TRY(fields.string("content"));
   if (!prompt && !content) return fields.missing("prompt");
@@ -144,29 +143,28 @@ Result<json::value> Api::model(const Call& call) {
   return json::value(model_json(*model, call.dialect));
 }
 
-Result<json::value> Api::count_tokens(const Call& call) {
+Result<json::value> Api::count_tokens(const Call& call, const ModelService& service) {
   const Translation translation = TRY(read_anthropic(call.object, true));
-  const ServedModel* model = TRY(models_.find_chat(translation.model));
-  const text::Prompt prompt = TRY(model->chat->prompt_of(std::get<chat::ChatRequest>(translation.request)));
+  const text::Prompt prompt = TRY(service.chat->prompt_of(std::get<chat::ChatRequest>(translation.request)));
   return json::value(json::object{{"input_tokens", prompt.tokens.size()}});
 }
 
-Result<json::value> Api::tokenize(const Call& call) {
-  const TextFields fields = TRY(read_text_fields(models_, call.object));
-  const auto tokens = fields.model->tokenizer().encode(
+Result<json::value> Api::tokenize(const Call& call, const ModelService& service) {
+  const TextFields fields = TRY(read_text_fields(call.object));
+  const auto tokens = service.tokenizer().encode(
       fields.text, {.add_special = fields.add_special, .parse_special = fields.parse_special});
   return json::value(json::object{{"tokens", json::array(tokens.begin(), tokens.end())},
                                   {"count", tokens.size()},
-                                  {"max_model_len", fields.model->engine().context()}});
+                                  {"max_model_len", service.engine().context()}});
 }
 
-Result<json::value> Api::detokenize(const Call& call) {
+Result<json::value> Api::detokenize(const Call& call, const ModelService& service) {
   Fields fields(call.object, "");
-  const ServedModel* model = TRY(models_.find(TRY(fields.required_string("model"))));
+  fields.skip("model");
   const json::array* list = TRY(fields.array("tokens"));
   if (list == nullptr) return fields.missing("tokens");
   TRY(fields.done());
-  const text::Tokenizer& tokenizer = model->tokenizer();
+  const text::Tokenizer& tokenizer = service.tokenizer();
   std::vector<text::TokenId> tokens;
   for (std::size_t i = 0; i < list->size(); ++i) {
     const auto token = token_id_of((*list)[i]);
@@ -186,13 +184,18 @@ Result<json::value> Api::tags(const Call&) {
 }
 
 Result<json::value> Api::running(const Call&) {
+  constexpr double kEndless = 10'981'785'600;  // in the year 2318, as Ollama says it
+  const auto now = static_cast<double>(std::time(nullptr));
   json::array list;
   for (const auto& model : models_.all()) {
+    const SlotStats stats = models_.pool().stats(model->slot);
+    if (!stats.loaded) continue;
     json::object entry = tag_json(*model);
     entry.erase("modified_at");
-    entry["expires_at"] = "2318-01-01T00:00:00Z";  // a model stays as long as the server runs
+    entry["expires_at"] = ollama_time(std::min(now + stats.left_s, kEndless));
+    if (stats.bytes > 0) entry["size"] = stats.bytes;
     entry["size_vram"] = 0;
-    entry["context_length"] = model->engine().context();
+    entry["context_length"] = model->facts.context;
     list.push_back(std::move(entry));
   }
   return json::value(json::object{{"models", std::move(list)}});
@@ -209,12 +212,11 @@ Result<json::value> Api::show(const Call& call) {
   TRY(fields.refuse("options", "models are served as they are"));
   TRY(fields.done());
   const ServedModel* model = TRY(models_.find(wanted));
-  const engine::Engine& engine = model->engine();
   json::array capabilities;
-  capabilities.push_back(model->chat ? "completion" : "embedding");
-  if (can_call(*model)) capabilities.push_back("tools");
-  if (model->chat && model->chat->can_think()) capabilities.push_back("thinking");
-  const auto& info = engine.info();
+  capabilities.push_back(model->generates() ? "completion" : "embedding");
+  if (abilities(*model).calls) capabilities.push_back("tools");
+  if (abilities(*model).thinks) capabilities.push_back("thinking");
+  const auto& info = model->facts.info;
   const json::object model_info{{"general.architecture", info.architecture},
                                 {"general.parameter_count", info.parameters_total},
                                 {info.architecture + ".context_length", info.max_context},
@@ -223,8 +225,8 @@ Result<json::value> Api::show(const Call& call) {
                                 {info.architecture + ".attention.head_count", info.heads},
                                 {info.architecture + ".attention.head_count_kv", info.kv_heads}};
   return json::value(json::object{{"modelfile", ""},
-                                  {"parameters", fmt::format("num_ctx {}", engine.context())},
-                                  {"template", engine.checkpoint().chat_template},
+                                  {"parameters", fmt::format("num_ctx {}", model->facts.context)},
+                                  {"template", model->facts.chat_template},
                                   {"details", details_json(*model)},
                                   {"model_info", model_info},
                                   {"capabilities", std::move(capabilities)},

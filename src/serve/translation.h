@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -19,7 +20,7 @@ struct AnswerFacts {
   std::string model;  // as the client named it
   std::int64_t created_s = 0;
   std::int64_t prompt_tokens = 0;
-  double load_s = 0;
+  double load_s = 0;  // that the request waited for the model to be loaded
 };
 
 // One choice, put together.
@@ -56,6 +57,10 @@ struct Translation {
   bool stream = false;
   std::string id = {};     // of the answer, as AnswerFacts::id; empty: a new one
   std::string label = {};  // whom the client says it asks for; goes to the log
+  // How long the model is to stay loaded after this, in seconds (kForever too); nothing: as the server likes.
+  std::optional<double> keep_s = {};
+  // The request wants nothing but the model loaded, or with a `keep_s` of 0 unloaded: what to answer then.
+  std::function<json::value(const AnswerFacts& facts, bool unloaded)> only_load = {};
   std::unique_ptr<AnswerWriter> writer;
 
   chat::CommonRequest& common();

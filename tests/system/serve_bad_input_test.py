@@ -78,7 +78,10 @@ def mutations(random_source):
             body[name] = random_source.choice([1, "x", True, [], {}])
             yield path, body, name
         elif kind == 5:
-            field = random_source.choice([name for name in body if name not in ("max_tokens", "max_output_tokens", "temperature", "stream", "options")])
+            optional = ["max_tokens", "max_output_tokens", "temperature", "stream", "options"]
+            if path == "/api/generate":
+                optional.append("prompt")  # without it the model is loaded
+            field = random_source.choice([name for name in body if name not in optional])
             del body[field]
             yield path, body, field
         elif kind == 6 and "messages" in body:

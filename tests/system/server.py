@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 from program import PROGRAM, SANITIZED, SystemTest
 from tiny_models import U32, gguf, keys
@@ -61,7 +62,7 @@ class Server:
 
     def memory(self):
         """Bytes that it holds now."""
-        for line in open(f"/proc/{self.process.pid}/status", encoding="ascii"):
+        for line in Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) << 10
         return 0

@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::uint64_t kMaxKeyBytes = 1u << 20;
 
+constexpr double kDefaultKeep_s = 300;
+
 struct Options {
   std::vector<std::string> models, embed;
   std::vector<std::string> names, keys, hosts, origins;
@@ -29,7 +31,9 @@ struct Options {
   std::vector<ServedAdapter> adapters;
   std::uint64_t body = 32 << 20;
   std::optional<double> drain_s, keep_alive_s;
-  bool open_to_all = false, log_requests = false;
+  bool open_to_all = false, log_requests = false, on_demand = false;
+  double keep_loaded_s = kDefaultKeep_s;
+  bool keep_loaded_given = false;
   CommonOptions common;
 };
 
@@ -98,6 +102,19 @@ Result<std::vector<ServedModelOptions>> models_of(const Options& options) {
   if (models.empty())
     return Error{
         .kind = ErrorKind::kUsage, .what = "no model to serve", .where = "serve", .expected = "MODEL"};
+  if (!options.common.packed.empty() && models.size() > 1) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "a file of packed weights is one model's",
+                 .where = "--packed",
+                 .expected = "one model",
+                 .found = std::to_string(models.size())};
+  }
+  if (options.keep_loaded_given && !options.on_demand) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "models stay loaded as long as the server runs",
+                 .where = "--keep-loaded",
+                 .hint = "give --on-demand too"};
+  }
   for (const ServedAdapter& adapter : options.adapters) {
     const auto base = adapter.model.empty()
                           ? models.begin()
@@ -116,12 +133,13 @@ Result<std::vector<ServedModelOptions>> models_of(const Options& options) {
 }
 
 Result<serve::Models> load_models(const Options& options) {
-  serve::Models models;
+  serve::PoolOptions pool{
+      .memory = options.common.memory, .keep_s = options.keep_loaded_s, .queue = options.each.queue};
+  if (!options.common.quiet) pool.note = [](const std::string& line) { write_note(line); };
+  serve::Models models(std::move(pool));
   const auto wanted = TRY(models_of(options));
-  for (const ServedModelOptions& model : wanted) {
-    auto loaded = TRY(load_served_model(model, options.common));
-    for (serve::ServedModel& served : loaded) TRY(models.add(std::move(served)));
-  }
+  for (const ServedModelOptions& model : wanted)
+    TRY(add_served_model(model, options.common, options.on_demand, models));
   return models;
 }
 
@@ -177,6 +195,16 @@ void add_texts(CLI::App& app, const std::string& name, std::vector<std::string>&
       },
       help)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+Result<double> parse_keep_loaded(const std::string& text) {
+  if (text == "0") return 0;
+  if (text == "forever") return serve::kForever;
+  const auto seconds = parse_duration(text, "--keep-loaded");
+  if (seconds.ok()) return static_cast<double>(*seconds);
+  Error error = seconds.error();
+  error.expected += "; 0 or forever";
+  return error;
 }
 
 void add_network_options(CLI::App& app, Options& options) {
@@ -243,7 +271,21 @@ void add_options(CLI::App& app, const std::shared_ptr<Options>& options) {
   add_integer(app, "--kv-tokens", options->each.kv_tokens, 1, std::int64_t{1} << 40,
               "tokens that the attention cache holds for all answers together (default: what fits)");
   app.add_flag("--no-prefix-cache", options->each.no_prefix_cache, "compute every prompt from its beginning");
+  app.add_flag(
+      "--on-demand", options->on_demand,
+      "load a model when it is first asked for, and unload the longest unused where --memory, or what "
+      "is free, does not suffice for another");
+  add_parsed(
+      app, "--keep-loaded", "TIME",
+      [options = options.get()](const std::string& text) -> Status {
+        options->keep_loaded_s = TRY(parse_keep_loaded(text));
+        options->keep_loaded_given = true;
+        return {};
+      },
+      "with --on-demand: how long a model stays that nobody uses, such as 90s or 1h; 0: no longer than its "
+      "requests; forever: until others need its memory (default: 5m)");
   add_network_options(app, *options);
+  add_packed_option(app, options->common);
   add_common_options(app, options->common);
 }
 
@@ -273,6 +315,7 @@ Command add_serve(CLI::App& root) {
       "  maestrale serve model.gguf\n"
       "  maestrale serve model.gguf --host 0.0.0.0 --store keys.db\n"
       "  maestrale serve model.gguf --embed ./bge-small-en-v1.5\n"
+      "  maestrale serve small.gguf large.gguf --on-demand --memory 24GB\n"
       "What clients may ask is described in docs/serve.md.");
   return {app, [app, options]() -> Status {
             TRY(apply_settings(*app, options->config));

@@ -7,6 +7,7 @@
 #include "serve/dialects/mistral.h"
 #include "serve/dialects/ollama.h"
 #include "serve/dialects/openai.h"
+#include "serve/model_pool.h"
 
 namespace maestrale::serve {
 namespace {
@@ -274,6 +275,45 @@ TEST(Ollama, WritesAnswers) {
   expect_in_order(streamed(*read), {R"("thinking":"hm")", R"("content":"I ")", R"("arguments":{"a":1})",
                                     R"("done":true,"done_reason":"stop")", R"("eval_count":7)"});
   EXPECT_EQ(whole(*read).at("message").at("thinking"), "hm");
+}
+
+TEST(Ollama, WithoutAPromptTheModelIsLoaded) {
+  const auto generate = read_ollama_generate(object(R"({"model":"m","keep_alive":0})"));
+  ASSERT_TRUE(generate.ok()) << generate.error().render();
+  EXPECT_EQ(generate->keep_s, 0.0);
+  const json::value answer = generate->only_load({.id = {}, .model = "m"}, true);
+  EXPECT_EQ(answer.at("response"), "");
+  EXPECT_EQ(answer.at("done_reason"), "unload");
+  const auto chat = read_ollama_chat(object(R"({"model":"m","messages":[]})"));
+  ASSERT_TRUE(chat.ok()) << chat.error().render();
+  EXPECT_FALSE(chat->keep_s.has_value());
+  EXPECT_EQ(chat->only_load({.id = {}, .model = "m"}, false).at("done_reason"), "load");
+  EXPECT_FALSE(read_ollama_chat(object(kChat))->only_load);
+  EXPECT_FALSE(read_ollama_generate(object(R"({"model":"m","system":"x"})")).ok());
+}
+
+// As Go's time.ParseDuration has it.
+TEST(Ollama, ReadsHowLongToKeep) {
+  const auto keep = [](const std::string& value) {
+    const json::object body = object(R"({"keep_alive":)" + value + "}");
+    Fields fields(body, "");
+    const auto seconds = read_keep_alive(fields);
+    return seconds.ok() ? seconds->value_or(-1) : -2;
+  };
+  EXPECT_EQ(keep("null"), -1);
+  EXPECT_EQ(keep("0"), 0);
+  EXPECT_EQ(keep("90"), 90);
+  EXPECT_EQ(keep("0.5"), 0.5);
+  EXPECT_EQ(keep("-1"), kForever);
+  EXPECT_EQ(keep(R"("0")"), 0);
+  EXPECT_EQ(keep(R"("5m")"), 300);
+  EXPECT_EQ(keep(R"("1h30m2.5s")"), 5402.5);
+  EXPECT_EQ(keep(R"("250ms")"), 0.25);
+  EXPECT_EQ(keep(R"("-1m")"), kForever);
+  EXPECT_EQ(keep(R"("+2s")"), 2);
+  for (const char* wrong : {R"("")", R"("5")", R"("m")", R"("5x")", R"("1e3s")", R"("5m ")", R"("--1m")",
+                            R"("nans")", R"("infs")", "true", "[]"})
+    EXPECT_EQ(keep(wrong), -2) << wrong;
 }
 
 TEST(Errors, EveryDialectHasItsShape) {

@@ -4,6 +4,7 @@
 
 #include <bit>
 
+#include "serve/dialects/ollama.h"
 #include "serve/fields.h"
 
 namespace maestrale::serve {
@@ -94,7 +95,7 @@ json::value ollama_embeddings(const AnswerFacts& facts, const engine::EncodeAnsw
   return json::object{{"model", facts.model},
                       {"embeddings", std::move(list)},
                       {"total_duration", static_cast<std::int64_t>(answer.usage.total_s * 1e9)},
-                      {"load_duration", 0},
+                      {"load_duration", static_cast<std::int64_t>(facts.load_s * 1e9)},
                       {"prompt_eval_count", answer.usage.prompt_tokens}};
 }
 
@@ -163,7 +164,7 @@ Result<Encoding> read_ollama_embed(const json::object& body) {
   TRY(read_dimensions(fields, "dimensions", request));
   request.truncate = TRY(fields.boolean("truncate")).value_or(false);
   TRY(read_ollama_options(fields));
-  fields.skip("keep_alive");  // a model stays loaded as long as the server runs
+  out.keep_s = TRY(read_keep_alive(fields));
   TRY(fields.done());
   out.request = std::move(request);
   out.write = ollama_embeddings;
@@ -180,7 +181,7 @@ Result<Encoding> read_ollama_embeddings(const json::object& body) {
   request.is_list = false;
   if (!prompt.empty()) request.inputs.emplace_back(prompt);
   TRY(read_ollama_options(fields));
-  fields.skip("keep_alive");
+  out.keep_s = TRY(read_keep_alive(fields));
   TRY(fields.done());
   out.request = std::move(request);
   out.write = ollama_embedding;

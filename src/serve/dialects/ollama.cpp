@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <ctime>
 #include <limits>
@@ -9,6 +11,7 @@
 #include "serve/dialects/messages.h"
 #include "serve/dialects/ollama_writer.h"
 #include "serve/dialects/openai.h"
+#include "serve/model_pool.h"
 
 namespace maestrale::serve {
 namespace {
@@ -85,7 +88,7 @@ Status read_common(Fields& fields, Translation& out, chat::CommonRequest& common
   out.stream = TRY(fields.boolean("stream")).value_or(true);
   TRY(read_options(fields, common));
   TRY(read_format(fields, common.shape));
-  fields.skip("keep_alive");  // a model stays loaded as long as the server runs
+  out.keep_s = TRY(read_keep_alive(fields));
   TRY(fields.only("truncate", {false}, "prompts are never cut"));
   TRY(fields.only("shift", {false}, "prompts are never cut"));
   const bool logprobs = TRY(fields.boolean("logprobs")).value_or(false);
@@ -140,7 +143,51 @@ Result<json::object> read_message(const json::value& value, const std::string& n
   return out;
 }
 
+// Without a prompt nothing is asked of the model but to be there.
+Translation only_load(Translation out, bool generate) {
+  out.only_load = [generate](const AnswerFacts& facts, bool unloaded) {
+    return ollama_loaded(facts, generate, unloaded);
+  };
+  return out;
+}
+
+// "1h30m", "1.5s", "-1m", "0"; nothing where the text is none.
+std::optional<double> go_seconds(std::string_view text) {
+  constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"ns", 1e-9}, {"us", 1e-6}, {"µs", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  if (text == "0") return 0;
+  double seconds = 0;
+  if (text.empty()) return std::nullopt;
+  while (!text.empty()) {
+    double number = 0;
+    const auto [end, code] =
+        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    if (code != std::errc() || number < 0) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    const std::size_t length = std::min(text.find_first_of("0123456789."), text.size());
+    const auto* unit = std::find_if(std::begin(kUnits), std::end(kUnits),
+                                    [&](const auto& known) { return known.first == text.substr(0, length); });
+    if (unit == std::end(kUnits)) return std::nullopt;
+    seconds += number * unit->second;
+    text.remove_prefix(length);
+  }
+  return negative ? -seconds : seconds;
+}
+
 }  // namespace
+
+Result<std::optional<double>> read_keep_alive(Fields& fields) {
+  const json::value* value = fields.value("keep_alive");
+  if (value == nullptr) return std::optional<double>();
+  std::optional<double> seconds;
+  if (value->is_number()) seconds = value->to_number<double>();
+  if (const json::string* text = value->if_string()) seconds = go_seconds(*text);
+  if (!seconds || !std::isfinite(*seconds))
+    return fields.wrong("keep_alive", "seconds, or a duration such as \"5m\"; below 0: for ever");
+  return std::optional(*seconds < 0 ? kForever : *seconds);
+}
 
 std::string ollama_time(double unix_seconds) {
   const auto whole = static_cast<std::time_t>(std::floor(unix_seconds));
@@ -158,13 +205,13 @@ Result<Translation> read_ollama_chat(const json::object& body) {
   TRY(read_common(fields, out, chat.common));
   const json::array* messages = TRY(fields.array("messages"));
   if (messages == nullptr) return fields.missing("messages");
-  if (messages->empty()) return fields.wrong("messages", "at least one message");
   for (std::size_t i = 0; i < messages->size(); ++i)
     chat.messages.push_back(TRY(read_message((*messages)[i], element("messages", i))));
-  chat.continue_final_message = chat.messages.back().at("role") == "assistant";
+  chat.continue_final_message = !messages->empty() && chat.messages.back().at("role") == "assistant";
   if (const json::array* tools = TRY(fields.array("tools"))) chat.tools = TRY(read_tools(*tools));
   TRY(read_think(fields, chat));
   TRY(fields.done());
+  if (messages->empty()) return only_load(std::move(out), false);
   out.request = std::move(chat);
   out.writer = make_ollama_writer(false);
   return out;
@@ -184,6 +231,7 @@ Result<Translation> read_ollama_generate(const json::object& body) {
   TRY(fields.refuse("context", "send the conversation to /api/chat"));
   TRY(read_think(fields, chat));
   TRY(fields.done());
+  if (prompt.empty() && system.empty() && !suffix) return only_load(std::move(out), true);
   if (prompt.empty()) return bad_field("prompt", "the prompt is empty");
   if (raw || (suffix && !suffix->empty())) {
     if (!system.empty())

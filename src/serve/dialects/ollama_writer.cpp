@@ -25,7 +25,7 @@ class Writer final : public AnswerWriter {
     json::array calls;
     for (const chat::Call& call : choice.calls) calls.push_back(call_json(call, calls.size()));
     if (!calls.empty() && !generate_) out["message"].as_object()["tool_calls"] = std::move(calls);
-    put_end(out, choice.done, answer.done);
+    put_end(out, facts, choice.done, answer.done);
     return out;
   }
 
@@ -35,7 +35,7 @@ class Writer final : public AnswerWriter {
         return json::serialize(error_json(DialectName::kOllama, api_error(*done->error))) + "\n";
       json::object out = frame(facts);
       put_text(out, "", "");
-      put_end(out, end_, *done);
+      put_end(out, facts, end_, *done);
       return json::serialize(out) + "\n";
     }
     if (const auto* end = std::get_if<chat::ChoiceDone>(&event.what)) {
@@ -70,12 +70,13 @@ class Writer final : public AnswerWriter {
     return {{"id", call.id}, {"function", function}};
   }
 
-  static void put_end(json::object& out, const chat::ChoiceDone& end, const chat::AnswerDone& done) {
+  static void put_end(json::object& out, const AnswerFacts& facts, const chat::ChoiceDone& end,
+                      const chat::AnswerDone& done) {
     const engine::Usage& usage = done.usage;
     out["done"] = true;
     out["done_reason"] = end.end == chat::End::kLength ? "length" : "stop";
-    out["total_duration"] = nanoseconds(usage.total_s);
-    out["load_duration"] = 0;
+    out["total_duration"] = nanoseconds(facts.load_s + usage.total_s);
+    out["load_duration"] = nanoseconds(facts.load_s);
     out["prompt_eval_count"] = usage.prompt_tokens;
     out["prompt_eval_duration"] = nanoseconds(usage.prefill_s);
     out["eval_count"] = usage.completion_tokens;
@@ -120,5 +121,17 @@ class Writer final : public AnswerWriter {
 }  // namespace
 
 std::unique_ptr<AnswerWriter> make_ollama_writer(bool generate) { return std::make_unique<Writer>(generate); }
+
+json::value ollama_loaded(const AnswerFacts& facts, bool generate, bool unloaded) {
+  json::object out{{"model", facts.model}, {"created_at", ollama_time(static_cast<double>(facts.created_s))}};
+  if (generate) {
+    out["response"] = "";
+  } else {
+    out["message"] = json::object{{"role", "assistant"}, {"content", ""}};
+  }
+  out["done"] = true;
+  out["done_reason"] = unloaded ? "unload" : "load";
+  return out;
+}
 
 }  // namespace maestrale::serve

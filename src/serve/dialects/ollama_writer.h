@@ -9,5 +9,7 @@ namespace maestrale::serve {
 
 // `generate`: as /api/generate, else as /api/chat.
 std::unique_ptr<AnswerWriter> make_ollama_writer(bool generate);
+// To a request that asked for nothing: the model is loaded, or unloaded.
+json::value ollama_loaded(const AnswerFacts& facts, bool generate, bool unloaded);
 
 }  // namespace maestrale::serve
