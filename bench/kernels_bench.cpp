@@ -18,6 +18,7 @@
 #include "base/threads.h"
 #include "kernels/attention_tile.h"
 #include "kernels/dispatch.h"
+#include "kernels/latent_tile.h"
 #include "kernels/panels.h"
 #include "support.h"
 
@@ -68,6 +69,7 @@ class Bench {
       for (const int head_size : {64, 128}) {
         for (const int rows : {1, 4, 8, 32}) attention_row(type, head_size, rows);
       }
+      for (const int rows : {8, 16, 32}) latent_row(type, rows);
     }
   }
 
@@ -142,14 +144,52 @@ class Bench {
     const double keys = static_cast<double>(at_once) * kPages * kPageTokens;
     const double ops = 4.0 * keys * head_size * rows / seconds;
     const double rate = static_cast<double>(at_once) * static_cast<double>(plane) / seconds;
+    print_attention("attention", type, head_size, rows, ops, rate, seconds * options_.threads / keys / rows);
+  }
+
+  // `rows` queries (heads of a token, or of several) against all keys of a sequence, one layer after the
+  // other; rows of DeepSeek's shape.
+  void latent_row(KvType type, int rows) {
+    constexpr int kLatent = 512, kSize = kLatent + 64;
+    const KvRowsLayout layout = kv_rows_layout(type, kSize);
+    const std::size_t plane = layout.bytes * kPages;
+    const auto planes = static_cast<std::int64_t>(kWeightBytes / plane);
+    const std::vector<float> queries(static_cast<std::size_t>(rows * kSize), 0.01f);
+    const std::vector<std::int32_t> positions(static_cast<std::size_t>(rows), kPages * kPageTokens - 1);
+    std::int64_t first = 0;
+    const double seconds = best_seconds(options_.seconds, [&] {
+      pool_.run(options_.threads, [&](std::int64_t i, int worker) {
+        const std::byte* base = weights_.data() + static_cast<std::size_t>((first + i) % planes) * plane;
+        const std::byte* pages[kPages];
+        for (std::size_t page = 0; page < kPages; ++page) pages[page] = base + page * layout.bytes;
+        LatentTile tile;
+        tile.type = type;
+        tile.layout = layout;
+        tile.value_size = kLatent;
+        tile.rows = rows;
+        tile.queries = queries.data();
+        tile.positions = positions.data();
+        tile.pages = pages;
+        std::byte* memory = attention_scratch_[static_cast<std::size_t>(worker)].data();
+        tile.out = reinterpret_cast<float*>(place_scratch(tile, memory, kSize));
+        table_.attend_latent(tile);
+      });
+      first = (first + options_.threads) % planes;
+    });
+    measure_reads();
+    const double keys = static_cast<double>(options_.threads) * kPages * kPageTokens;
+    print_attention("latent   ", type, kSize, rows, 2.0 * keys * (kSize + kLatent) * rows / seconds,
+                    static_cast<double>(options_.threads) * static_cast<double>(plane) / seconds,
+                    seconds * options_.threads / keys / rows);
+  }
+
+  void print_attention(const char* name, KvType type, int size, int rows, double ops, double rate,
+                       double row_seconds) const {
     fmt::print(
-        "attention {} head {:3}, {:2} rows: {:7.1f} GOP/s {:3.0f} %   {:5.1f} GB/s {:3.0f} %   {:.3f} "
+        "{} {} head {:3}, {:2} rows: {:7.1f} GOP/s {:3.0f} %   {:5.1f} GB/s {:3.0f} %   {:.3f} "
         "ns/key/row\n",
-        type == KvType::kF16  ? "f16"
-        : type == KvType::kQ8 ? "q8 "
-                              : "f32",
-        head_size, rows, ops / 1e9, 100 * ops / peak_ops_, rate / 1e9, 100 * rate / peak_bytes_,
-        seconds * 1e9 * options_.threads / keys / rows);
+        name, type == KvType::kF16 ? "f16" : "q8 ", size, rows, ops / 1e9, 100 * ops / peak_ops_, rate / 1e9,
+        100 * rate / peak_bytes_, row_seconds * 1e9);
   }
 
   // m activations, piece by piece of the weights.

@@ -41,20 +41,27 @@ template <class V, KvType kType>
 template <class V, KvType kType, int kRows, int kKeys>
 void score_slots(const LatentTile& tile, const std::byte* base, const std::uint8_t* slots, int row) {
   typename V::F32 sums[kRows][kKeys];
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int k = 0; k < kKeys; ++k) sums[r][k] = V::zero();
   }
   const int size = tile.layout.size;
   const float* queries = tile.queries + static_cast<std::ptrdiff_t>(row) * size;
   for (int d = 0; d < size; d += kLanes) {
     typename V::F32 keys[kKeys];
+#pragma GCC unroll 16
     for (int k = 0; k < kKeys; ++k) keys[k] = load_row<V, kType>(tile.layout, base, slots[k], d);
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const auto query = V::load(queries + static_cast<std::ptrdiff_t>(r) * size + d);
+#pragma GCC unroll 16
       for (int k = 0; k < kKeys; ++k) sums[r][k] = V::fma(query, keys[k], sums[r][k]);
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int k = 0; k < kKeys; ++k) tile.scores[(row + r) * kPageTokens + slots[k]] = V::sum(sums[r][k]);
   }
 }
@@ -82,7 +89,9 @@ template <class V, KvType kType, int kRows, int kVectors>
 void mix_slots(const LatentTile& tile, const std::byte* base, const SlotList& list, int row, int column) {
   typename V::F32 sums[kRows][kVectors];
   float* out = tile.out + static_cast<std::ptrdiff_t>(row) * tile.value_size + column;
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
       sums[r][v] = V::load(out + static_cast<std::ptrdiff_t>(r) * tile.value_size + v * kLanes);
     }
@@ -90,14 +99,19 @@ void mix_slots(const LatentTile& tile, const std::byte* base, const SlotList& li
   for (int i = 0; i < list.count; ++i) {
     const int slot = list.slots[i];
     typename V::F32 value[kVectors];
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v)
       value[v] = load_row<V, kType>(tile.layout, base, slot, column + v * kLanes);
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const auto weight = V::broadcast(tile.scores[(row + r) * kPageTokens + slot]);
+#pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(weight, value[v], sums[r][v]);
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
       V::store(out + static_cast<std::ptrdiff_t>(r) * tile.value_size + v * kLanes, sums[r][v]);
     }
