@@ -8,7 +8,9 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/threads.h"
+#include "engine/identity.h"
 #include "engine/packed_file.h"
+#include "engine/prefix_store.h"
 #include "ops/cpu/cpu_ops.h"
 
 namespace maestrale::engine {
@@ -126,6 +128,8 @@ Result<MemoryPlan> make_plan(const models::LoadPlan& load, const files::Checkpoi
   const std::int64_t entries = checkpoint.tokenizer == nullptr ? 0 : checkpoint.tokenizer->size();
   plan.base = kProgramBytes + static_cast<std::uint64_t>(entries) * kTokenizerBytesPerEntry;
   for (const HugeBuffer& buffer : checkpoint.buffers) plan.base += buffer.size();
+  if (options.prefix_store)
+    plan.base += kv.page_bytes() * static_cast<std::size_t>(PrefixStore::pages_in_memory(options.batch_rows));
   plan.kv_cache = kv.state_bytes() * static_cast<std::uint64_t>(options.sequences);
   plan.kv_pages = TRY(pool_pages(plan.context, kv.page_bytes(), plan.total(), options));
   plan.kv_cache += kv.page_bytes() * static_cast<std::uint64_t>(plan.kv_pages);
@@ -174,7 +178,8 @@ struct Engine::State {
   SamplerWorkspace sampler;
   std::vector<std::int32_t> positions, sequences, rows;   // scratch of append()
   std::vector<std::vector<ops::AdapterChoice>> adapters;  // of each sequence
-  std::vector<ops::AdapterChoices> row_adapters;          // of a batch
+  std::vector<Digest> adapter_identities;
+  std::vector<ops::AdapterChoices> row_adapters;  // of a batch
 
   void use_adapters(int sequence, std::vector<ops::AdapterChoice> choices) {
     const auto index = static_cast<std::size_t>(sequence);
@@ -220,6 +225,8 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
     TRY(file.check_unchanged());
     file.release(file.bytes());  // what packing left behind; rows of the embedding table come back one by one
   }
+  for (const files::Adapter& adapter : state.checkpoint.adapters)
+    state.adapter_identities.push_back(adapter_identity(adapter));
   ops::KvShape kv = load.kv;
   kv.type = options.kv_type;
   state.cache = TRY(ops::KvCache::create(kv, state.plan.kv_pages, options.sequences));
@@ -238,6 +245,15 @@ Status Engine::write_packed(const std::filesystem::path& path) {
   identity.order = state_->ops->packed_order();
   return engine::write_packed(path, identity, weights);
 }
+
+Result<Digest> Engine::identity(const std::filesystem::path& notes) const {
+  const State& state = *state_;
+  std::string text = TRY(program_identity()).hex() + TRY(checkpoint_identity(state.checkpoint, notes)).hex();
+  text += shape_text(state.cache->shape()) + (state.options.float_arithmetic ? " float " : " ");
+  return digest_of(text + adapters_text(state.options.adapters, state.adapter_identities));
+}
+
+std::span<const Digest> Engine::adapter_identities() const { return state_->adapter_identities; }
 
 const models::ModelInfo& Engine::info() const { return state_->model->info(); }
 const MemoryPlan& Engine::memory() const { return state_->plan; }

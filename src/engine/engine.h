@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "engine/constraint.h"
+#include "engine/digest.h"
 #include "engine/memory_plan.h"
 #include "engine/sampler/sampler.h"
 #include "files/checkpoint.h"
@@ -37,6 +38,7 @@ struct LoadOptions {
   bool float_arithmetic =
       false;  // quantised weights expanded to f32: for comparing with the arithmetic of others
   std::filesystem::path packed = {};  // a file of Engine::write_packed(); empty: the weights are packed now
+  bool prefix_store = false;          // the plan counts pages on their way to a disk (engine/prefix_store.h)
   bool pack_experts = false;          // while loading, not when a token first chooses them
   models::Progress progress = {};     // called with 0…1 while loading
   // What sequences use of checkpoint.adapters, unless use_adapters() says otherwise.
@@ -107,6 +109,12 @@ class Engine {
   // Writes the packed weights to a file for LoadOptions::packed. kResource where there is no room.
   Status write_packed(const std::filesystem::path& path);
   ops::ExpertTraffic expert_traffic() const;
+
+  // Of all that the rows of a KV page follow from, besides tokens and adapters that a request chooses, and how
+  // a page stands in memory (engine/identity.h). Reads the model's files, unless the folder `notes` says what
+  // is in them.
+  Result<Digest> identity(const std::filesystem::path& notes) const;
+  std::span<const Digest> adapter_identities() const;  // of checkpoint().adapters
 
   // For whoever shares pages between sequences.
   ops::KvCache& kv();

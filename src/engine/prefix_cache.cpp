@@ -1,8 +1,8 @@
 #include "engine/prefix_cache.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <string>
 
 namespace maestrale::engine {
@@ -16,13 +16,16 @@ std::span<const text::TokenId> page_of(std::span<const text::TokenId> tokens, st
 
 }  // namespace
 
-PrefixKey prefix_root(std::string_view tenant) { return XXH3_64bits(tenant.data(), tenant.size()); }
+PrefixKey prefix_root(std::string_view tenant) { return digest_of(tenant); }
 
-PrefixKey prefix_key(PrefixKey before, std::span<const text::TokenId> page) {
-  return XXH3_64bits_withSeed(page.data(), page.size_bytes(), before);
+PrefixKey prefix_key(const PrefixKey& before, std::span<const text::TokenId> page) {
+  std::array<std::byte, sizeof(PrefixKey) + kPage * sizeof(text::TokenId)> text;
+  std::memcpy(text.data(), &before, sizeof(PrefixKey));
+  std::memcpy(text.data() + sizeof(PrefixKey), page.data(), page.size_bytes());
+  return digest_of(std::span(text).first(sizeof(PrefixKey) + page.size_bytes()));
 }
 
-void extend_keys(PrefixKey root, std::span<const text::TokenId> tokens, std::vector<PrefixKey>& keys) {
+void extend_keys(const PrefixKey& root, std::span<const text::TokenId> tokens, std::vector<PrefixKey>& keys) {
   while ((keys.size() + 1) * kPage <= tokens.size()) {
     const PrefixKey before = keys.empty() ? root : keys.back();
     keys.push_back(prefix_key(before, tokens.subspan(keys.size() * kPage, kPage)));
@@ -60,7 +63,7 @@ std::int64_t PrefixCache::find(std::string_view tenant, std::span<const PrefixKe
 
 std::int64_t PrefixCache::idle(std::span<const PrefixKey> keys, std::int64_t count) const {
   return std::count_if(keys.begin(), keys.begin() + count,
-                       [&](PrefixKey key) { return kv_.users(entries_.at(at(key)).page) == 0; });
+                       [&](const PrefixKey& key) { return kv_.users(entries_.at(at(key)).page) == 0; });
 }
 
 void PrefixCache::touch(std::span<const PrefixKey> keys, std::int64_t count) {
@@ -70,7 +73,7 @@ void PrefixCache::touch(std::span<const PrefixKey> keys, std::int64_t count) {
 }
 
 void PrefixCache::share(std::span<const PrefixKey> keys, std::int64_t count, int sequence) {
-  for (const PrefixKey key : keys.first(static_cast<std::size_t>(count)))
+  for (const PrefixKey& key : keys.first(static_cast<std::size_t>(count)))
     kv_.share(sequence, entries_.at(at(key)).page);
   touch(keys, count);
 }

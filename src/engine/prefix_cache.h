@@ -1,6 +1,6 @@
 // PrefixCache: whole KV pages by the tokens that they and all pages before them were computed from, so that
 // requests that begin alike compute the beginning once. A page belongs to one tenant and is never found by
-// another. Keys are chained XXH3 hashes; whatever a key finds is compared with the tokens themselves.
+// another. Keys are chained hashes; whatever a key finds is compared with the tokens themselves.
 #pragma once
 
 #include <cstdint>
@@ -11,22 +11,24 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/digest.h"
 #include "ops/kv_cache.h"
 #include "text/tokenizer/tokenizer.h"
 
 namespace maestrale::engine {
 
 // Keys of the whole pages that `tokens` fill; each follows from the one before and the page's tokens.
-using PrefixKey = std::uint64_t;
+using PrefixKey = Digest;
 PrefixKey prefix_root(std::string_view tenant);
-PrefixKey prefix_key(PrefixKey before, std::span<const text::TokenId> page);
+PrefixKey prefix_key(const PrefixKey& before, std::span<const text::TokenId> page);
 // Appends the keys that are missing in `keys`.
-void extend_keys(PrefixKey root, std::span<const text::TokenId> tokens, std::vector<PrefixKey>& keys);
+void extend_keys(const PrefixKey& root, std::span<const text::TokenId> tokens, std::vector<PrefixKey>& keys);
 
 class PrefixCache {
  public:
   // `key_mask` makes keys collide, for tests.
-  explicit PrefixCache(ops::KvCache& kv, PrefixKey key_mask = ~PrefixKey{0}) : kv_(kv), mask_(key_mask) {}
+  explicit PrefixCache(ops::KvCache& kv, std::uint64_t key_mask = ~std::uint64_t{0})
+      : kv_(kv), mask_(key_mask) {}
   ~PrefixCache();
   PrefixCache(const PrefixCache&) = delete;
   PrefixCache& operator=(const PrefixCache&) = delete;
@@ -51,21 +53,21 @@ class PrefixCache {
   struct Entry {
     ops::KvCache::Page page = 0;
     bool first = false;
-    PrefixKey before = 0;  // key of the page before; of the first page, the root
+    PrefixKey before;  // key of the page before; of the first page, the root
     std::vector<text::TokenId> tokens;
     std::string tenant;         // kept with the first page
     std::int64_t children = 0;  // pages that follow this one
     std::list<PrefixKey>::iterator order;
   };
   // Keys chain over the whole history, so they are masked only here.
-  PrefixKey at(PrefixKey key) const { return key & mask_; }
+  PrefixKey at(const PrefixKey& key) const { return {key.low & mask_, key.high & mask_}; }
   bool is(const Entry& entry, std::string_view tenant, std::span<const PrefixKey> keys,
           std::span<const text::TokenId> tokens, std::int64_t index) const;
   void touch(std::span<const PrefixKey> keys, std::int64_t count);
 
   ops::KvCache& kv_;
-  PrefixKey mask_;
-  std::unordered_map<PrefixKey, Entry> entries_;
+  std::uint64_t mask_;
+  std::unordered_map<PrefixKey, Entry, DigestHash> entries_;
   std::list<PrefixKey> order_;  // the most recently used first, a page before those that follow it
 };
 

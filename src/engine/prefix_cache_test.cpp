@@ -14,7 +14,7 @@ using Tokens = std::vector<text::TokenId>;
 
 class PrefixCaches : public testing::Test {
  protected:
-  void make(std::int64_t pages, PrefixKey mask = ~PrefixKey{0}) {
+  void make(std::int64_t pages, std::uint64_t mask = ~std::uint64_t{0}) {
     cache_.reset();
     kv_.emplace(
         std::move(ops::KvCache::create({.layers = 1, .kv_heads = 1, .head_size = 16}, pages)).value());
@@ -112,7 +112,7 @@ TEST_F(PrefixCaches, TheLeastRecentlyUsedGoesFirstAndBeginningsLast) {
 }
 
 TEST_F(PrefixCaches, CollidingKeysNeverGiveTheWrongPage) {
-  make(64, 3);  // four keys
+  make(64, 1);  // four keys
   for (int round = 0; round < 200; ++round) {
     const Tokens tokens = pages_of({round % 5, round % 7, round % 3});
     const std::int64_t found = find(tokens);

@@ -45,10 +45,12 @@ Error stopped() { return {.kind = ErrorKind::kCancelled, .what = "the service wa
 
 class EngineService : public Service {
  public:
-  EngineService(std::unique_ptr<Engine> engine, const ServiceOptions& options)
+  EngineService(std::unique_ptr<Engine> engine, const ServiceOptions& options,
+                std::unique_ptr<PrefixStore> store)
       : engine_(std::move(engine)),
         options_(options),
-        worker_(*engine_, options_),
+        store_(std::move(store)),
+        worker_(*engine_, options_, store_.get()),
         inbox_(options.queue, worker_.stats()),
         thread_([this] { work(); }) {}
 
@@ -90,6 +92,7 @@ class EngineService : public Service {
 
   std::unique_ptr<Engine> engine_;
   ServiceOptions options_;
+  std::unique_ptr<PrefixStore> store_;
   // The thread's own.
   Worker worker_;
   std::uint64_t next_number_ = 0;
@@ -97,6 +100,22 @@ class EngineService : public Service {
   Inbox<std::unique_ptr<Request>> inbox_;
   std::thread thread_;
 };
+
+// Null where none was asked for.
+Result<std::unique_ptr<PrefixStore>> open_store(Engine& engine, const ServiceOptions& options) {
+  if (!options.store) return std::unique_ptr<PrefixStore>();
+  const ops::KvShape& shape = engine.kv().shape();
+  if (!options.prefix_cache || shape.state_bytes() > 0) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = options.prefix_cache ? "a recurrent model has no prefixes that could be stored"
+                                              : "a store of prefixes needs the prefix cache",
+                 .where = "prefix_store",
+                 .found = engine.info().architecture};
+  }
+  TRY(PrefixStore::make_folder(options.store->folder));
+  return PrefixStore::open(*options.store, TRY(engine.identity(options.store->folder)), shape.page_bytes(),
+                           PrefixStore::pages_in_memory(engine.batch_rows()) - 1);
+}
 
 }  // namespace
 
@@ -107,7 +126,9 @@ Result<std::unique_ptr<Service>> Service::start(std::unique_ptr<Engine> engine,
   limited.running =
       std::min({options.running, std::int64_t{engine->memory().sequences}, engine->batch_rows()});
   limited.chunk = std::min(options.chunk, engine->batch_rows());
-  return std::unique_ptr<Service>(std::make_unique<EngineService>(std::move(engine), limited));
+  auto store = TRY(open_store(*engine, limited));
+  return std::unique_ptr<Service>(
+      std::make_unique<EngineService>(std::move(engine), limited, std::move(store)));
 }
 
 }  // namespace maestrale::engine

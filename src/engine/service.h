@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "engine/constraint.h"
 #include "engine/engine.h"
+#include "engine/prefix_store.h"
 
 namespace maestrale::engine {
 
@@ -74,6 +75,9 @@ struct ServiceOptions {
   std::int64_t chunk = 512;           // prompt rows of one step at most; at most LoadOptions::batch_rows
   double step_s = 0.25;               // aim for the length of a step while somebody streams
   bool prefix_cache = true;
+  // Behind the prefix cache, where pages outlive the service. kUnsupported without a cache, and for models
+  // that cannot have one. LoadOptions::prefix_store must have made room.
+  std::optional<PrefixStoreOptions> store = {};
   // Tokens that are guessed ahead for one answer at most, where that is measured to pay; 0: none. The answers
   // are the same. `always_draft` guesses without asking whether it pays.
   std::int64_t drafts = kDefaultDrafts;
@@ -90,8 +94,10 @@ struct ServiceStats {
   std::uint64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
   std::uint64_t rows = 0;  // computed in all steps, what was computed again included
   std::uint64_t guesses = 0, guessed_right = 0;
-  double last_step_s = 0;   // seconds that the last step took
-  double since_step_s = 0;  // seconds since the last step ended; meaningful while running > 0
+  PrefixStoreStats store;
+  std::uint64_t store_tokens = 0;  // of prompts, read from the store
+  double last_step_s = 0;          // seconds that the last step took
+  double since_step_s = 0;         // seconds since the last step ended; meaningful while running > 0
 };
 
 class Service {

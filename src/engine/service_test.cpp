@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <ostream>
@@ -239,11 +240,21 @@ struct Surroundings {
   double step_s = 0.25;
   bool always_draft = false;
   int requests = 36;
+  bool store = false;  // pages also come from a folder
 };
 
 std::ostream& operator<<(std::ostream& out, const Surroundings& around) {
   return out << around.threads << " threads, " << around.pages << " pages, cache " << around.cache << ", "
              << around.running << " running, chunks of " << around.chunk;
+}
+
+std::filesystem::path store_folder() {
+  return std::filesystem::path(testing::TempDir()) / "maestrale_service_test";
+}
+
+std::optional<PrefixStoreOptions> store_of(const Surroundings& around) {
+  if (!around.store) return std::nullopt;
+  return PrefixStoreOptions{.folder = store_folder()};
 }
 
 ServiceStats run_clients(const Truths& truths, const Surroundings& around, std::uint64_t seed) {
@@ -254,6 +265,7 @@ ServiceStats run_clients(const Truths& truths, const Surroundings& around, std::
                                    .chunk = around.chunk,
                                    .step_s = around.step_s,
                                    .prefix_cache = around.cache,
+                                   .store = store_of(around),
                                    .always_draft = around.always_draft},
                                   around.pages * 64, around.threads);
   std::vector<std::thread> clients;
@@ -272,6 +284,7 @@ ServiceStats run_clients(const Truths& truths, const Surroundings& around, std::
 }
 
 TEST(Service, TheSameRequestHasTheSameAnswerWhateverHappensAroundIt) {
+  std::filesystem::remove_all(store_folder());
   const Truths truths;
   // More threads than the machine has cores are slow: fewer requests say enough.
   const Surroundings all[] = {{.chunk = 17},
@@ -284,15 +297,21 @@ TEST(Service, TheSameRequestHasTheSameAnswerWhateverHappensAroundIt) {
                               {.always_draft = true},
                               {.pages = 20, .running = 4, .always_draft = true},
                               {.pages = 5, .running = 1},
+                              {.store = true},
+                              {.pages = 64, .store = true},
+                              {.pages = 7, .chunk = 17, .store = true},
                               {.threads = 2, .pages = 8, .requests = 12},
                               {.threads = 3, .pages = 6, .requests = 6},
                               {.threads = 3, .pages = 6, .cache = false, .requests = 6}};
-  std::uint64_t preempted = 0, cached = 0, seed = 0;
+  std::uint64_t preempted = 0, cached = 0, read = 0, seed = 0;
   for (const Surroundings& around : all) {
     const ServiceStats stats = run_clients(truths, around, ++seed);
     preempted += stats.preempted;
     cached += stats.cached_tokens;
+    read += stats.store_tokens;
   }
+  std::filesystem::remove_all(store_folder());
+  EXPECT_GT(read, 0u);
   EXPECT_GT(preempted, 0u);
   EXPECT_GT(cached, 0u);
 }

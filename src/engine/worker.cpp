@@ -1,10 +1,10 @@
 #include "engine/worker.h"
 
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "base/check.h"
+#include "engine/identity.h"
 
 namespace maestrale::engine {
 namespace {
@@ -21,14 +21,9 @@ std::span<const PrefixKey> shareable(const Lane& lane) {
 }
 
 // Rows that other adapters made are other rows.
-std::string salt_of(const Request& request) {
-  std::string salt = request.tenant;
-  if (!request.adapters) return salt;
-  salt += '\0';
-  for (const ops::AdapterChoice& choice : *request.adapters)
-    salt += std::to_string(choice.adapter) + "=" +
-            std::to_string(std::bit_cast<std::uint32_t>(choice.scale)) + ",";
-  return salt;
+std::string salt_of(const Request& request, const Engine& engine) {
+  if (!request.adapters) return request.tenant;
+  return request.tenant + '\0' + adapters_text(*request.adapters, engine.adapter_identities());
 }
 
 }  // namespace
@@ -43,7 +38,7 @@ Result<std::unique_ptr<Request>> make_request(ServiceRequest asked, const Engine
   request->tenant = std::move(asked.tenant);
   request->adapters = asked.generate.adapters;
   TRY(engine.check_adapters(request->adapters));
-  request->salt = salt_of(*request);
+  request->salt = salt_of(*request, engine);
   request->weight = asked.weight;
   request->stream = std::make_shared<StreamState>(options.stream_events);
   request->usage.prompt_tokens = std::ssize(asked.generate.prompt);
@@ -63,9 +58,12 @@ Result<std::unique_ptr<Request>> make_request(ServiceRequest asked, const Engine
   return request;
 }
 
-Worker::Worker(Engine& engine, const ServiceOptions& options) : engine_(engine), options_(options) {
+Worker::Worker(Engine& engine, const ServiceOptions& options, PrefixStore* store)
+    : engine_(engine), options_(options) {
   // A state is of one moment, so sequences with one cannot begin in the middle of another.
   if (options.prefix_cache && engine.kv().shape().state_bytes() == 0) cache_.emplace(engine.kv());
+  CHECK(store == nullptr || cache_, "a store is behind a cache");
+  if (store != nullptr) transfers_.emplace(engine.kv(), *cache_, *store);
   if (engine.kv().shape().state_bytes() > 0) options_.drafts = 0;  // nor can they go back
   const std::int64_t guesses = options_.drafts > 0 ? kMaxGuesses : 0;
   logits_.resize(static_cast<std::size_t>((options.running + guesses) * engine.info().vocabulary));
@@ -96,8 +94,16 @@ void Worker::add(std::unique_ptr<Request> request) {
 
 void Worker::step() {
   end_cancelled();
+  if (transfers_) transfers_->take();
   start_waiting();
-  while (!idle() && !compute()) start_waiting();
+  while (!idle() && !compute()) {
+    // All wait for the disk, or others lack the pages that it fills.
+    if (transfers_ && transfers_->reading()) {
+      transfers_->await();
+      break;
+    }
+    start_waiting();
+  }
   remove_finished();
 }
 
@@ -121,7 +127,9 @@ bool Worker::is_blocked(const Lane& lane) const {
   if (&lane != &first && lane.in_prompt() && first.in_prompt() && !first.answer.over()) return true;
   if (!cache_) return false;
   const auto keys = shareable(lane);
-  return lane.kept < std::ssize(keys) && computing_.contains(keys[static_cast<std::size_t>(lane.kept)]);
+  if (lane.kept >= std::ssize(keys)) return false;
+  const PrefixKey& next = keys[static_cast<std::size_t>(lane.kept)];
+  return computing_.contains(next) || (transfers_ && transfers_->reads(next));
 }
 
 LaneState Worker::state_of(Lane& lane, bool slots_left) {
@@ -179,6 +187,7 @@ void Worker::start_waiting() {
   for (;;) {
     survey();
     const StartPlan plan = plan_start(lane_states_, tenant_states_, limits());
+    if (plan.start && load(*lanes_[*plan.start])) continue;
     for (const std::size_t passed : plan.passed) ++lanes_[passed]->passed_over;
     if (plan.start) {
       start(*lanes_[*plan.start]);
@@ -190,11 +199,18 @@ void Worker::start_waiting() {
   }
 }
 
+// A lane that might start waits for pages from the store instead. It asks once, or it might never start where
+// the pool is too small to keep them.
+bool Worker::load(Lane& lane) {
+  if (!transfers_ || std::exchange(lane.looked_up, true)) return false;
+  return transfers_->begin(lane.request->salt, shareable(lane), lane.answer.history(), lane.kept);
+}
+
 void Worker::start(Lane& lane) {
   Request& request = *lane.request;
   lane.sequence = engine_.open_sequence();
   use_adapters(lane);
-  lane.computed = lane.kept = lane.done = 0;
+  lane.computed = lane.kept = lane.stored = lane.done = 0;
   lane.passed_over = 0;
   if (cache_) {
     lane.kept = cache_->find(request.salt, shareable(lane), lane.answer.history());
@@ -231,13 +247,15 @@ void Worker::forget_keys(const Lane& lane, std::int64_t from, std::int64_t to) {
 // The lane waits again; nothing that its reader has had is lost.
 void Worker::stop(Lane& lane) {
   forget_keys(lane, lane.kept, std::ssize(lane.keys));
+  if (transfers_) transfers_->leave(lane.keys, lane.stored, lane.kept);
+  lane.looked_up = false;
   engine_.close_sequence(lane.sequence);
   lane.sequence = -1;
-  lane.computed = lane.kept = lane.done = 0;
+  lane.computed = lane.kept = lane.stored = lane.done = 0;
   if (!lane.answer.over()) ++stats_.preempted;
 }
 
-// False where nothing could be computed, but somebody gave up pages for it.
+// False where nothing could be computed: somebody gave up pages for it, or all wait for the disk.
 bool Worker::compute() {
   survey();
   StepPlan plan = plan_rows(lane_states_, tenant_states_, limits());
@@ -245,6 +263,7 @@ bool Worker::compute() {
     stop(*lanes_[*plan.stop]);
     return false;
   }
+  if (plan.rows.empty() && transfers_ && transfers_->reading()) return false;
   CHECK(!plan.rows.empty(), "some lane can always run");
   if (!make_room(plan.rows)) return false;
   guess(plan.rows);
@@ -337,12 +356,15 @@ void Worker::fill_batch(const std::vector<LaneRows>& rows) {
 
 void Worker::keep_pages(Lane& lane) {
   const auto& history = lane.answer.history();
-  if ((lane.kept + 1) * ops::kPageTokens > lane.computed) return;
-  extend_keys(prefix_root(lane.request->salt), history, lane.keys);
+  const std::string& salt = lane.request->salt;
+  if ((lane.kept + 1) * ops::kPageTokens <= lane.computed) extend_keys(prefix_root(salt), history, lane.keys);
   for (; (lane.kept + 1) * ops::kPageTokens <= lane.computed; ++lane.kept) {
-    cache_->insert(lane.request->salt, lane.keys, history, lane.kept, lane.sequence);
+    cache_->insert(salt, lane.keys, history, lane.kept, lane.sequence);
     forget_keys(lane, lane.kept, lane.kept + 1);
   }
+  // What finds no room now is offered again after the next step.
+  if (transfers_)
+    lane.stored = transfers_->save(salt, lane.keys, history, lane.stored, lane.kept, lane.sequence);
 }
 
 // The prompt is computed: choices that wait for it begin with its pages, as far as slots are left.
@@ -361,6 +383,7 @@ void Worker::fork_choices(Lane& lane, std::size_t row) {
     use_adapters(*other);
     other->computed = lane.computed;
     other->kept = lane.kept;
+    other->stored = lane.stored;
     other->done = 0;
     other->passed_over = 0;
     givers_.push_back({other.get(), row});
@@ -460,6 +483,8 @@ ServiceStats Worker::stats() const {
   }
   stats.pages = engine_.kv().total_pages();
   stats.pages_cached = cache_ ? cache_->pages() : 0;
+  if (transfers_) stats.store = transfers_->stats();
+  stats.store_tokens = transfers_ ? transfers_->tokens_read() : 0;
   stats.pages_used = stats.pages - engine_.kv().free_pages() - engine_.kv().idle_pages();
   return stats;
 }

@@ -13,6 +13,7 @@
 
 #include "engine/answer.h"
 #include "engine/draft.h"
+#include "engine/page_transfers.h"
 #include "engine/prefix_cache.h"
 #include "engine/schedule.h"
 #include "engine/service.h"
@@ -35,6 +36,8 @@ struct Lane {
   std::int64_t done = 0;        // rows computed since it was started
   std::vector<PrefixKey> keys;  // of the history's whole pages
   std::int64_t kept = 0;        // running: pages that the prefix cache has; waiting: pages found there
+  std::int64_t stored = 0;      // running: of those, pages that the store has been given
+  bool looked_up = false;       // waiting: the store has been asked for more
   int passed_over = 0;
   DraftMeter draft_meter = {};
   std::vector<text::TokenId> draft = {};  // of this step: guesses computed after the last token
@@ -72,12 +75,12 @@ Result<std::unique_ptr<Request>> make_request(ServiceRequest asked, const Engine
 
 class Worker {
  public:
-  // `options` are within the engine's limits.
-  Worker(Engine& engine, const ServiceOptions& options);
+  // `options` are within the engine's limits. `store` has pages of this engine's model; null: there is none.
+  Worker(Engine& engine, const ServiceOptions& options, PrefixStore* store = nullptr);
   ~Worker();
 
   void add(std::unique_ptr<Request> request);
-  bool idle() const { return requests_.empty(); }
+  bool idle() const { return requests_.empty() && !(transfers_ && transfers_->pending()); }
   // Ends what was cancelled, starts what may start, computes one batch.
   void step();
   void end_all(const Error& why);
@@ -98,6 +101,7 @@ class Worker {
   bool is_blocked(const Lane& lane) const;
 
   void start(Lane& lane);
+  bool load(Lane& lane);
   void use_adapters(const Lane& lane);
   void stop(Lane& lane);
   void register_keys(Lane& lane);
@@ -117,9 +121,11 @@ class Worker {
   Engine& engine_;
   ServiceOptions options_;
   std::optional<PrefixCache> cache_;
+  std::optional<PageTransfers> transfers_;          // where a store is behind the cache
   std::vector<std::unique_ptr<Request>> requests_;  // by arrival
   std::map<std::string, Tenant> tenants_;
-  std::unordered_map<PrefixKey, Lane*> computing_;  // pages that a running lane is going to compute
+  std::unordered_map<PrefixKey, Lane*, DigestHash>
+      computing_;  // pages that a running lane is going to compute
   CostMeter meter_;
   SamplerWorkspace sampler_;
   ServiceStats stats_;

@@ -381,5 +381,14 @@ TEST(RecurrentWorkers, CopyStatesAndStartAgain) {
   EXPECT_EQ(worker.stats().pages_cached, 0);
 }
 
+TEST(RecurrentWorkers, HaveNoStore) {
+  const LoadOptions load{.threads = 1, .context = 128, .sequences = 2, .batch_rows = 64};
+  const auto service = Service::start(std::move(Engine::load(recurrent_checkpoint(), load)).value(),
+                                      {.store = PrefixStoreOptions{.folder = testing::TempDir()}});
+  ASSERT_FALSE(service.ok());
+  EXPECT_EQ(service.error().kind, ErrorKind::kUnsupported);
+  EXPECT_EQ(service.error().where, "prefix_store");
+}
+
 }  // namespace
 }  // namespace maestrale::engine

@@ -22,6 +22,16 @@ std::optional<KvType> kv_type_from_name(std::string_view name) {
   return std::nullopt;
 }
 
+void PageParts::copy_to(std::byte* out) const {
+  for (std::int64_t plane = 0; plane < planes; ++plane, out += part_bytes)
+    std::memcpy(out, first + static_cast<std::size_t>(plane) * stride, part_bytes);
+}
+
+void PageParts::copy_from(const std::byte* in) const {
+  for (std::int64_t plane = 0; plane < planes; ++plane, in += part_bytes)
+    std::memcpy(first + static_cast<std::size_t>(plane) * stride, in, part_bytes);
+}
+
 Result<KvCache> KvCache::create(const KvShape& shape, std::int64_t pages, std::int64_t sequences) {
   const bool keeps_keys = shape.kv_heads > 0 && shape.head_size > 0;
   CHECK(pages >= 0 && shape.layers > 0 && (keeps_keys || shape.state.layer() > 0),
@@ -193,6 +203,13 @@ void KvCache::share(int sequence, Page page) {
   use(page);
   entry.numbers.push_back(page);
   entry.pages.push_back(address(page));
+}
+
+PageParts KvCache::parts(Page page) const {
+  return {.first = address(page),
+          .stride = plane_offset(0, 1),
+          .planes = std::int64_t{shape_.layers} * shape_.kv_heads,
+          .part_bytes = shape_.part_bytes()};
 }
 
 void KvCache::replace(int sequence, std::int64_t index, Page page) {

@@ -74,6 +74,19 @@ struct KvShape {
   static std::int64_t pages_for(std::int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 };
 
+// Where one page stands: a part in each plane.
+struct PageParts {
+  std::byte* first = nullptr;
+  std::size_t stride = 0;  // bytes from one plane's part to the next plane's
+  std::int64_t planes = 0;
+  std::size_t part_bytes = 0;
+
+  std::size_t bytes() const { return static_cast<std::size_t>(planes) * part_bytes; }
+  // bytes() of them, plane after plane.
+  void copy_to(std::byte* out) const;
+  void copy_from(const std::byte* in) const;
+};
+
 class KvCache {
  public:
   using Page = std::int32_t;  // 0 … total_pages() - 1
@@ -109,6 +122,7 @@ class KvCache {
   Page page(int sequence, std::int64_t index) const {
     return sequences_[static_cast<std::size_t>(sequence)].numbers[static_cast<std::size_t>(index)];
   }
+  PageParts parts(Page page) const;
   // A held page keeps its contents when its last sequence leaves, until it is let go.
   void hold(Page page);
   void let_go(Page page);
