@@ -66,6 +66,7 @@ class OpenedFiles final : public serve::OpenedModel {
   OpenedFiles(const ServedModelOptions& options, const CommonOptions& common)
       : options_(options), common_(common) {}
   Status learn();
+  std::optional<engine::PrefixStoreOptions> store() const;
 
   ServedModelOptions options_;
   CommonOptions common_;
@@ -92,7 +93,8 @@ Result<std::unique_ptr<OpenedFiles>> OpenedFiles::open(const ServedModelOptions&
 Status OpenedFiles::learn() {
   load_ = TRY(load_options(common_, ops::KvType::kF16));
   const auto ops = TRY(ops::make_cpu_ops(load_.isa, 1));
-  facts_.info = TRY(models::plan_model(checkpoint_, *ops)).info;
+  const models::LoadPlan plan = TRY(models::plan_model(checkpoint_, *ops));
+  facts_.info = plan.info;
   facts_.format = std::string(files::dialect_name(checkpoint_.dialect));
   facts_.chat_template = checkpoint_.chat_template;
   // Encoders predict no tokens: they can only be served for their vectors and scores.
@@ -108,14 +110,30 @@ Status OpenedFiles::learn() {
     facts_.context = load_.context;
     return {};
   }
+  if (!options_.prefix_store.empty() && plan.kv.state_bytes() > 0) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "a recurrent model has no prefixes that could be stored",
+                 .where = "--prefix-store",
+                 .found = "'" + served_name(options_) + "', " + facts_.info.architecture};
+  }
   facts_.chat = TRY(chat::ChatService::abilities_of(checkpoint_, chat_));
   load_.sequences = static_cast<int>(options_.running);
   load_.batch_rows = std::max<std::int64_t>(options_.chunk, options_.running);
   load_.pack_experts = true;
   load_.kv_tokens = options_.kv_tokens;
   load_.fit_kv = true;
+  load_.prefix_store = !options_.prefix_store.empty();
   facts_.context = TRY(engine::plan_memory(checkpoint_, load_)).context;
   return {};
+}
+
+std::optional<engine::PrefixStoreOptions> OpenedFiles::store() const {
+  if (options_.prefix_store.empty()) return std::nullopt;
+  engine::PrefixStoreOptions store{.folder = options_.prefix_store, .bytes = options_.prefix_store_bytes};
+  store.report = [name = served_name(options_)](const std::string& what) {
+    write_note(fmt::format("{}: {}", name, what));
+  };
+  return store;
 }
 
 Result<std::shared_ptr<serve::ModelService>> OpenedFiles::load() {
@@ -129,7 +147,8 @@ Result<std::shared_ptr<serve::ModelService>> OpenedFiles::load() {
   engine::ServiceOptions serving{.queue = options_.queue,
                                  .running = options_.running,
                                  .chunk = options_.chunk,
-                                 .prefix_cache = !options_.no_prefix_cache};
+                                 .prefix_cache = !options_.no_prefix_cache,
+                                 .store = store()};
   serving.stream_events = 1024;
   auto started = TRY(engine::Service::start(std::move(engine), serving));
   service->chat = TRY(chat::ChatService::create(std::move(started), chat_));

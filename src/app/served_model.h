@@ -7,6 +7,7 @@
 
 #include "app/options.h"
 #include "base/result.h"
+#include "engine/prefix_store.h"
 #include "serve/models.h"
 
 namespace maestrale::app {
@@ -29,6 +30,8 @@ struct ServedModelOptions {
   std::int64_t chunk = 512;    // prompt tokens of one step
   std::int64_t kv_tokens = 0;  // 0: what fits
   bool no_prefix_cache = false;
+  std::string prefix_store;  // folder of prefixes that outlive the server; empty: none
+  std::uint64_t prefix_store_bytes = engine::PrefixStoreOptions{}.bytes;
   std::vector<ServedAdapter> adapters = {};  // of this model
 };
 

@@ -18,10 +18,11 @@ ASK = {"messages": [{"role": "user", "content": "the hat"}], "temperature": 0.7,
        "logprobs": True, "top_logprobs": 5}
 
 
-def other_model():
+def other_model(context=128):
     """As the tiny model, with other weights."""
-    return tiny.gguf(contents=[tiny.Tensor(name, [rows] if columns is None else [columns, rows], tiny.weights(rows, columns, name + "2"))
-                               for name, (_, rows, columns) in tiny.SHAPES.items()])
+    contents = [tiny.Tensor(name, [rows] if columns is None else [columns, rows], tiny.weights(rows, columns, name + "2"))
+                for name, (_, rows, columns) in tiny.SHAPES.items()]
+    return tiny.gguf(tiny.keys() | {"llama.context_length": (tiny.U32, context)}, contents)
 
 
 class OnDemand(ServerTest):

@@ -33,7 +33,7 @@ struct Options {
   std::optional<double> drain_s, keep_alive_s;
   bool open_to_all = false, log_requests = false, on_demand = false;
   double keep_loaded_s = kDefaultKeep_s;
-  bool keep_loaded_given = false;
+  bool keep_loaded_given = false, prefix_store_size_given = false;
   CommonOptions common;
 };
 
@@ -115,6 +115,18 @@ Result<std::vector<ServedModelOptions>> models_of(const Options& options) {
                  .where = "--keep-loaded",
                  .hint = "give --on-demand too"};
   }
+  if (!options.each.prefix_store.empty() && options.each.no_prefix_cache) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "what is not kept in memory is not stored either",
+                 .where = "--prefix-store",
+                 .hint = "leave out --no-prefix-cache"};
+  }
+  if (options.prefix_store_size_given && options.each.prefix_store.empty()) {
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "there is no store whose size it could be",
+                 .where = "--prefix-store-size",
+                 .hint = "give --prefix-store too"};
+  }
   for (const ServedAdapter& adapter : options.adapters) {
     const auto base = adapter.model.empty()
                           ? models.begin()
@@ -138,9 +150,17 @@ Result<serve::Models> load_models(const Options& options) {
   if (!options.common.quiet) pool.note = [](const std::string& line) { write_note(line); };
   serve::Models models(std::move(pool));
   const auto wanted = TRY(models_of(options));
+  if (!options.each.prefix_store.empty()) TRY(engine::PrefixStore::make_folder(options.each.prefix_store));
   for (const ServedModelOptions& model : wanted)
     TRY(add_served_model(model, options.common, options.on_demand, models));
-  return models;
+  const auto& all = models.all();
+  const bool generates =
+      std::any_of(all.begin(), all.end(), [](const auto& model) { return model->generates(); });
+  if (generates || options.each.prefix_store.empty()) return models;
+  return Error{.kind = ErrorKind::kUsage,
+               .what = "no model that is served has prefixes that could be stored",
+               .where = "--prefix-store",
+               .expected = "a model that generates"};
 }
 
 // Before the models are loaded, which takes longer.
@@ -242,6 +262,20 @@ void add_network_options(CLI::App& app, Options& options) {
                "one line of JSON for each request, on standard error");
 }
 
+void add_prefix_store_options(CLI::App& app, Options& options) {
+  add_text(app, "--prefix-store", options.each.prefix_store,
+           "folder where beginnings of prompts and answers are kept, so that they need not be computed again "
+           "after a restart; made where it is missing. Prompts stand in it in clear");
+  add_parsed(
+      app, "--prefix-store-size", "SIZE",
+      [&options](const std::string& text) -> Status {
+        options.each.prefix_store_bytes = TRY(parse_size(text, "--prefix-store-size"));
+        options.prefix_store_size_given = true;
+        return {};
+      },
+      "most bytes in --prefix-store; then what was not used for longest goes (default: 8GiB)");
+}
+
 // Everything that `serve` takes; `config` takes the same.
 void add_options(CLI::App& app, const std::shared_ptr<Options>& options) {
   app.add_option("MODEL", options->models, "model files or folders");
@@ -271,6 +305,7 @@ void add_options(CLI::App& app, const std::shared_ptr<Options>& options) {
   add_integer(app, "--kv-tokens", options->each.kv_tokens, 1, std::int64_t{1} << 40,
               "tokens that the attention cache holds for all answers together (default: what fits)");
   app.add_flag("--no-prefix-cache", options->each.no_prefix_cache, "compute every prompt from its beginning");
+  add_prefix_store_options(app, *options);
   app.add_flag(
       "--on-demand", options->on_demand,
       "load a model when it is first asked for, and unload the longest unused where --memory, or what "
