@@ -216,11 +216,13 @@ void arrange_block(const LatentTile& tile, const std::byte* base, int slots, int
   const auto* scales = reinterpret_cast<const float*>(base + tile.layout.scales);
   for (int group = 0; group * kLanes < slots; ++group) {
     const std::byte* codes = base + (static_cast<std::ptrdiff_t>(group) * quads + first) * 64;
-    for (int quad = 0; quad < count; ++quad) {
-      alignas(64) std::byte parts[4][16];  // four keys each
-      V::store_u8(parts, V::lookup(V::add_u8(V::load_u8(codes + quad * 64), sign), order));
-      for (int part = 0; part < 4; ++part)
-        __builtin_memcpy(out.codes[4 * group + part][4 * quad], parts[part], sizeof(parts[part]));
+    // A part of 16 bytes holds four keys.
+    const auto turned = [&](int quad) __attribute__((always_inline)) {
+      return V::lookup(V::add_u8(V::load_u8(codes + quad * 64), sign), order);
+    };
+    for (int quad = 0; quad < count; quad += 4) {
+      V::store_parts(out.codes[4 * group][4 * quad], sizeof(out.codes[0]), turned(quad), turned(quad + 1),
+                     turned(quad + 2), turned(quad + 3));
     }
     V::store(out.scales + group * kLanes,
              V::load(scales + (group * tile.layout.scale_blocks + block) * kLanes));

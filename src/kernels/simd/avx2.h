@@ -170,6 +170,16 @@ struct Avx2 {
   SIMD_INLINE U8 lookup(U8 table, U8 index) {
     return {_mm256_shuffle_epi8(table.a, index.a), _mm256_shuffle_epi8(table.b, index.b)};
   }
+  // Stores the 16-byte parts i of x, y, z and w side by side at p + i * stride.
+  SIMD_INLINE void store_parts(std::byte* p, std::ptrdiff_t stride, U8 x, U8 y, U8 z, U8 w) {
+    store_u8(p, {_mm256_permute2x128_si256(x.a, y.a, 0x20), _mm256_permute2x128_si256(z.a, w.a, 0x20)});
+    store_u8(p + stride,
+             {_mm256_permute2x128_si256(x.a, y.a, 0x31), _mm256_permute2x128_si256(z.a, w.a, 0x31)});
+    store_u8(p + 2 * stride,
+             {_mm256_permute2x128_si256(x.b, y.b, 0x20), _mm256_permute2x128_si256(z.b, w.b, 0x20)});
+    store_u8(p + 3 * stride,
+             {_mm256_permute2x128_si256(x.b, y.b, 0x31), _mm256_permute2x128_si256(z.b, w.b, 0x31)});
+  }
 
   // --- dot products ---
   SIMD_INLINE Quad quad(const std::int8_t* p) {

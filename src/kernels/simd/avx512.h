@@ -121,6 +121,15 @@ struct Avx512 {
     return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
   }
   SIMD_INLINE U8 lookup(U8 table, U8 index) { return _mm512_shuffle_epi8(table, index); }
+  // Stores the 16-byte parts i of a, b, c and d side by side at p + i * stride.
+  SIMD_INLINE void store_parts(std::byte* p, std::ptrdiff_t stride, U8 a, U8 b, U8 c, U8 d) {
+    const U8 ab_low = _mm512_shuffle_i32x4(a, b, 0x44), ab_high = _mm512_shuffle_i32x4(a, b, 0xee);
+    const U8 cd_low = _mm512_shuffle_i32x4(c, d, 0x44), cd_high = _mm512_shuffle_i32x4(c, d, 0xee);
+    store_u8(p, _mm512_shuffle_i32x4(ab_low, cd_low, 0x88));
+    store_u8(p + stride, _mm512_shuffle_i32x4(ab_low, cd_low, 0xdd));
+    store_u8(p + 2 * stride, _mm512_shuffle_i32x4(ab_high, cd_high, 0x88));
+    store_u8(p + 3 * stride, _mm512_shuffle_i32x4(ab_high, cd_high, 0xdd));
+  }
 
   // --- dot products ---
   SIMD_INLINE Quad quad(const std::int8_t* p) {

@@ -15,7 +15,7 @@ struct Ref {
   static constexpr int kTileRows = 2;     // activation rows of a tile of float sums that the registers hold
   static constexpr int kDotRows = 2;      // the same for tiles of Dots with their float sums
   static constexpr int kDotPanels = 2;
-  static constexpr int kDirectRows = 2;   // up to so many activations use the direct kernel
+  static constexpr int kDirectRows = 2;  // up to so many activations use the direct kernel
 
   struct F32 {
     float v[16];
@@ -211,6 +211,14 @@ struct Ref {
   // Within each 16 bytes; index < 16.
   SIMD_INLINE U8 lookup(const U8& table, const U8& index) {
     return umap([&](int i) { return unsigned{table.v[i / 16 * 16 + index.v[i]]}; });
+  }
+  // Stores the 16-byte parts i of a, b, c and d side by side at p + i * stride.
+  SIMD_INLINE void store_parts(std::byte* p, std::ptrdiff_t stride, const U8& a, const U8& b, const U8& c,
+                               const U8& d) {
+    for (int i = 0; i < 4; ++i) {
+      const U8* const all[4] = {&a, &b, &c, &d};
+      for (int k = 0; k < 4; ++k) __builtin_memcpy(p + i * stride + 16 * k, all[k]->v + 16 * i, 16);
+    }
   }
 
   // --- dot products: total[lane] += sum over t < 4 of codes[4 lane + t] * x[t], exact ---
