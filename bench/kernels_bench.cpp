@@ -171,7 +171,9 @@ class Bench {
         tile.positions = positions.data();
         tile.pages = pages;
         std::byte* memory = attention_scratch_[static_cast<std::size_t>(worker)].data();
-        tile.out = reinterpret_cast<float*>(place_scratch(tile, memory, kSize));
+        auto* rest = reinterpret_cast<float*>(place_scratch(tile, memory, kSize));
+        tile.result = {rest + 2 * kMaxTileRows, rest};
+        tile.end_page = kPages;
         table_.attend_latent(tile);
       });
       first = (first + options_.threads) % planes;

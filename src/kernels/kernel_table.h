@@ -65,6 +65,9 @@ struct KernelTable {
 
   // --- latent attention (latent_attention.h) ---
   void (*attend_latent)(const LatentTile& tile);
+  // Joins a part with those before it, and divides when all are joined. `width`: of a row's output.
+  void (*join_latent)(const LatentPart& part, int rows, int width, const LatentPart& into);
+  void (*finish_latent)(const LatentPart& part, int rows, int width);
   // Adds the tile's queries' ratings of one page's keys to out[kPageTokens]; slots beyond the token are not
   // touched or may hold anything. Uses tile.queries, positions[0], pages, offset and scores.
   void (*rate_page)(const LatentTile& tile, std::int64_t page, const float* weights, float* out);

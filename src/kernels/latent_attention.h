@@ -88,7 +88,7 @@ void score_list(const LatentTile& tile, const std::byte* base, const SlotList& l
 template <class V, KvType kType, int kRows, int kVectors>
 void mix_slots(const LatentTile& tile, const std::byte* base, const SlotList& list, int row, int column) {
   typename V::F32 sums[kRows][kVectors];
-  float* out = tile.out + static_cast<std::ptrdiff_t>(row) * tile.value_size + column;
+  float* out = tile.result.out + static_cast<std::ptrdiff_t>(row) * tile.value_size + column;
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
@@ -141,7 +141,8 @@ void latent_page(const LatentTile& tile, std::int64_t page, const SlotList& list
     const std::int64_t end = tile.positions[row] + 1 - page * kPageTokens;
     const float factor =
         soften_row<V>(tile.scores + row * kPageTokens, range, 0, end, tile.sums + row * (2 + kLanes));
-    scale_row<V>(tile.out + static_cast<std::ptrdiff_t>(row) * tile.value_size, tile.value_size, factor);
+    scale_row<V>(tile.result.out + static_cast<std::ptrdiff_t>(row) * tile.value_size, tile.value_size,
+                 factor);
   }
   int column = 0;
   for (; column + kLatentRows<V> * kLanes <= tile.value_size; column += kLatentRows<V> * kLanes) {
@@ -174,7 +175,7 @@ void for_pages(const LatentTile& tile, Body body) {
   }
   const std::int64_t newest = newest_position(tile);
   for (int slot = 0; slot < kPageTokens; ++slot) list.slots[slot] = static_cast<std::uint8_t>(slot);
-  for (std::int64_t page = 0; page <= newest / kPageTokens; ++page) {
+  for (std::int64_t page = tile.first_page; page < tile.end_page && page <= newest / kPageTokens; ++page) {
     const std::int64_t end = newest + 1 - page * kPageTokens;
     list.count = end < kPageTokens ? static_cast<int>(end) : kPageTokens;
     body(page, list);
@@ -186,14 +187,13 @@ void latent_tile(const LatentTile& tile) {
   for (int row = 0; row < tile.rows; ++row) {
     tile.sums[row * (2 + kLanes)] = kMasked;
     V::store(tile.sums + row * (2 + kLanes) + 2, V::zero());
-    scale_row<V>(tile.out + static_cast<std::ptrdiff_t>(row) * tile.value_size, tile.value_size, 0.0f);
+    scale_row<V>(tile.result.out + static_cast<std::ptrdiff_t>(row) * tile.value_size, tile.value_size, 0.0f);
   }
   for_pages<V>(tile,
                [&](std::int64_t page, const SlotList& list) { latent_page<V, kType>(tile, page, list); });
   for (int row = 0; row < tile.rows; ++row) {
-    const auto total = V::broadcast(V::sum(V::load(tile.sums + row * (2 + kLanes) + 2)));
-    float* out = tile.out + static_cast<std::ptrdiff_t>(row) * tile.value_size;
-    for (int i = 0; i < tile.value_size; i += kLanes) V::store(out + i, V::div(V::load(out + i), total));
+    tile.result.states[2 * row] = tile.sums[row * (2 + kLanes)];
+    tile.result.states[2 * row + 1] = V::sum(V::load(tile.sums + row * (2 + kLanes) + 2));
   }
 }
 
@@ -243,7 +243,7 @@ void arrange_block(const LatentTile& tile, const std::byte* base, int slots, int
   out.scores = tile.scores;
   out.codes = tile.codes;
   out.weight_codes = tile.weight_codes;
-  out.out = tile.out;
+  out.out = tile.result.out;
   return out;
 }
 
@@ -268,7 +268,8 @@ void attend_latent_bytes(const LatentTile& latent) {
   begin_rows<V>(tile, rows);
   quantise_queries<V>(tile, rows);
   ArrangedBlock arranged = {};
-  const std::int64_t last = newest_position(latent) / kPageTokens;
+  const std::int64_t newest = newest_position(latent) / kPageTokens;
+  const std::int64_t last = newest < latent.end_page - 1 ? newest : latent.end_page - 1;
   for_pages<V>(latent, [&](std::int64_t page, const SlotList& list) {
     const std::byte* base = latent.pages[page] + latent.offset;
     const KeyRange range{0, list.slots[list.count - 1] + 1};
@@ -289,7 +290,39 @@ void attend_latent_bytes(const LatentTile& latent) {
     };
     mix_byte_page<V>(tile, rows, values_of, ahead);
   });
-  finish_rows<V>(tile, rows);
+  for (int row = 0; row < latent.rows; ++row) {
+    latent.result.states[2 * row] = rows.maximum[row];
+    latent.result.states[2 * row + 1] = rows.total[row];
+  }
+}
+
+template <class V>
+void join_latent(const LatentPart& part, int rows, int width, const LatentPart& into) {
+  for (int row = 0; row < rows; ++row) {
+    float* state = into.states + 2 * row;
+    const float maximum = part.states[2 * row], total = part.states[2 * row + 1];
+    if (maximum == kMasked) continue;
+    const float joint = state[0] > maximum ? state[0] : maximum;
+    const auto keep = exponential<V>(V::broadcast(state[0] - joint));
+    const auto fresh = exponential<V>(V::broadcast(maximum - joint));
+    float sums[kLanes];
+    V::store(sums, V::fma(V::broadcast(total), fresh, V::mul(V::broadcast(state[1]), keep)));
+    state[0] = joint;
+    state[1] = sums[0];
+    float* out = into.out + static_cast<std::ptrdiff_t>(row) * width;
+    const float* more = part.out + static_cast<std::ptrdiff_t>(row) * width;
+    for (int i = 0; i < width; i += kLanes)
+      V::store(out + i, V::fma(V::load(more + i), fresh, V::mul(V::load(out + i), keep)));
+  }
+}
+
+template <class V>
+void finish_latent(const LatentPart& part, int rows, int width) {
+  for (int row = 0; row < rows; ++row) {
+    const auto total = V::broadcast(part.states[2 * row + 1]);
+    float* out = part.out + static_cast<std::ptrdiff_t>(row) * width;
+    for (int i = 0; i < width; i += kLanes) V::store(out + i, V::div(V::load(out + i), total));
+  }
 }
 
 template <class V>

@@ -35,6 +35,8 @@ constexpr KernelTable make_table() {
   table.add_to = add_to<V>;
   table.attend = attend<V>;
   table.attend_latent = attend_latent<V>;
+  table.join_latent = join_latent<V>;
+  table.finish_latent = finish_latent<V>;
   table.rate_page = rate_page<V>;
   table.conv_step = conv_step<V>;
   table.scan_step = scan_step<V>;

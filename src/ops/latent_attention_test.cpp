@@ -27,20 +27,21 @@ std::vector<float> gaussian(std::uint64_t seed, std::int64_t n) {
   return values;
 }
 
-// One sequence of kTokens rows of latent and indexer keys.
+// One sequence of rows of latent and indexer keys.
 struct Bench {
-  Bench(const char* isa, KvType type) : ops(std::move(make_cpu_ops(isa, 2)).value()) {
+  Bench(const char* isa, KvType type, std::int64_t count = kTokens, int threads = 2)
+      : tokens(count), ops(std::move(make_cpu_ops(isa, threads)).value()) {
     const KvShape shape{.layers = 2,
                         .kv_heads = 1,
                         .head_size = kSize,
                         .latent = true,
                         .index_size = kIndexSize,
                         .type = type};
-    cache = std::move(KvCache::create(shape, KvShape::pages_for(kTokens))).value();
-    EXPECT_TRUE(ops->reserve_scratch(kTokens, 1024).ok());
+    cache = std::move(KvCache::create(shape, KvShape::pages_for(tokens))).value();
+    EXPECT_TRUE(ops->reserve_scratch(tokens, 1024).ok());
     sequence = cache->open_sequence();
-    EXPECT_TRUE(cache->reserve(sequence, kTokens).ok());
-    positions.resize(static_cast<std::size_t>(kTokens));
+    EXPECT_TRUE(cache->reserve(sequence, tokens).ok());
+    positions.resize(static_cast<std::size_t>(tokens));
     std::iota(positions.begin(), positions.end(), 0);
     sequences.assign(positions.size(), sequence);
     ops->store_rows(rows.data(), kSize, KvRows::kLatent, 1, {positions, sequences}, *cache);
@@ -62,15 +63,16 @@ struct Bench {
     return out;
   }
 
+  std::int64_t tokens;
   std::unique_ptr<Ops> ops;
   std::optional<KvCache> cache;
   int sequence = 0;
   std::vector<std::int32_t> positions, sequences;
-  const std::vector<float> rows = gaussian(1, kTokens* kSize);
-  const std::vector<float> index_keys = gaussian(2, kTokens* kIndexSize);
-  const std::vector<float> latent = gaussian(3, kTokens* kHeads * 48);
-  const std::vector<float> rotated = gaussian(4, kTokens* kHeads * 16);
-  const std::vector<float> temperatures = std::vector<float>(static_cast<std::size_t>(kTokens), 1.25f);
+  const std::vector<float> rows = gaussian(1, tokens* kSize);
+  const std::vector<float> index_keys = gaussian(2, tokens* kIndexSize);
+  const std::vector<float> latent = gaussian(3, tokens* kHeads * 48);
+  const std::vector<float> rotated = gaussian(4, tokens* kHeads * 16);
+  const std::vector<float> temperatures = std::vector<float>(static_cast<std::size_t>(tokens), 1.25f);
 };
 
 // The same in double over `keys`, for one token and head.
@@ -105,9 +107,10 @@ std::vector<int> all_keys(std::size_t token) {
 
 // Worst error of the named tokens. Rows are gaussian: an error of relative size e in keys moves scores (of
 // size 0.3 · 1.25 · √64 · |q| ~ 3 each) by about 3 e √8.
-double worst_error(const Bench& bench, const std::vector<float>& out) {
+double worst_error(const Bench& bench, const std::vector<float>& out,
+                   const std::vector<std::size_t>& tokens = {0, 1, 63, 64, 149}) {
   double worst = 0;
-  for (const std::size_t token : {0UL, 1UL, 63UL, 64UL, 149UL}) {
+  for (const std::size_t token : tokens) {
     for (std::size_t head = 0; head < kHeads; ++head) {
       const std::vector<double> exact = truth(bench, token, head, all_keys(token));
       for (std::size_t d = 0; d < 48; ++d) {
@@ -138,6 +141,27 @@ TEST(LatentAttention, IsExactOnEveryInstructionSetAndHoweverItIsCut) {
               << table->name << " " << chunk << " at " << begin;
         }
       }
+    }
+  }
+}
+
+// More keys than one part holds: alone a token's parts are shared out, in a batch they come in order.
+TEST(LatentAttention, ManyKeysInPartsAreTheSame) {
+  constexpr std::int64_t kMany = 1300;
+  for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8}) {
+    std::vector<float> first;
+    for (const kernels::KernelTable* table : kernels::usable_tables()) {
+      const Bench bench(table->name, type, kMany, 3);
+      const std::vector<float> whole = bench.attend(0, kMany);
+      if (first.empty()) first = whole;
+      EXPECT_EQ(whole, first) << table->name;
+      for (const std::size_t token : {511UL, 512UL, 575UL, 1023UL, 1024UL, 1299UL}) {
+        const std::vector<float> alone = bench.attend(token, token + 1);
+        EXPECT_TRUE(std::equal(alone.begin(), alone.end(),
+                               whole.begin() + static_cast<std::ptrdiff_t>(token * kHeads * 48)))
+            << table->name << " " << token;
+      }
+      EXPECT_LT(worst_error(bench, whole, {512, 1299}), type == KvType::kF32 ? 1e-5 : 0.12);
     }
   }
 }

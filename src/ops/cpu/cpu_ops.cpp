@@ -89,8 +89,8 @@ void CpuOps::rope(float* x, std::int64_t row_stride, int heads, int head_size,
 std::size_t CpuOps::worker_scratch_bytes() const {
   constexpr std::size_t kTile = kernels::kMaxTileRows;
   constexpr std::size_t kHead = kMaxHeadSize;
-  const std::size_t attention =
-      2 * kTile * kHead * sizeof(float) + kernels::tile_scratch_bytes(kMaxHeadSize);  // queries and outputs
+  const std::size_t attention = kTile * (2 * kHead + 5) * sizeof(float) +
+                                kernels::tile_scratch_bytes(kMaxHeadSize);  // with queries and outputs
   return (std::max(attention, table_.matmul_scratch_bytes + kGatherBytes) + 4095) / 4096 * 4096;
 }
 

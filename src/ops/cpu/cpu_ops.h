@@ -10,6 +10,7 @@
 #include "kernels/float_layout.h"
 #include "kernels/kernel_table.h"
 #include "kernels/panels.h"
+#include "ops/cpu/latent_work.h"
 #include "ops/ops.h"
 
 namespace maestrale::ops {
@@ -100,9 +101,13 @@ class CpuOps final : public Ops {
     std::int64_t first_row = 0;
     int tokens = 0;
   };
-  struct LatentWork {  // a run of (row, head) pairs of one sequence
-    std::int64_t first = 0;
-    int count = 0;
+  struct LatentCall {  // what latent_attention() was given
+    const LatentQueries& queries;
+    int layer;
+    const BatchRows& rows;
+    const KvCache& cache;
+    const LatentOptions& options;
+    const KeySelection* selection;
   };
   Result<Layout> layout_for(DType dtype, std::int64_t columns, std::int64_t block_columns) const;
   std::span<const std::byte> room() const;  // of all weights
@@ -117,9 +122,11 @@ class CpuOps final : public Ops {
   void attend(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
               const AttentionOptions& options, const AttentionWork& work, int kv_head, float* scratch,
               float* out) const;
-  void attend_rows(const LatentQueries& queries, int layer, const BatchRows& rows, const KvCache& cache,
-                   const LatentOptions& options, const KeySelection* selection, std::int64_t first, int count,
-                   float* scratch, float* out) const;
+  float* latent_tile(const LatentCall& call, const LatentRun& run, float* scratch,
+                     kernels::LatentTile& tile) const;
+  void attend_run(const LatentCall& call, const LatentRun& run, float* scratch, float* out) const;
+  void attend_pieces(const LatentCall& call, float* out);
+  kernels::LatentPart latent_part(std::int64_t place, int width);
   void select_for_row(const float* q, const float* weights, int layer, const BatchRows& rows,
                       const KvCache& cache, const IndexerOptions& options, std::int64_t row,
                       const KeySelection& selection, std::byte* scratch) const;
@@ -145,7 +152,8 @@ class CpuOps final : public Ops {
   std::size_t activation_room_ = 0;
   std::vector<float> ones_;  // in place of the second factor of gated()
   std::vector<AttentionWork> attention_work_;
-  std::vector<LatentWork> latent_work_;
+  LatentWork latent_work_;
+  std::vector<float> latent_parts_;  // results of its pieces: outputs, then states
 };
 
 // The Ops of this machine: `isa` "ref", "avx2", "avx512", or empty for MAESTRALE_ISA or the best.

@@ -14,6 +14,7 @@ namespace {
 using kernels::kLanes;
 using kernels::kMaxTileRows;
 using kernels::KvRowsLayout;
+using kernels::LatentPart;
 
 void store_row(const float* x, KvType type, const KvRowsLayout& layout, int slot, std::byte* page) {
   const auto size = static_cast<std::size_t>(layout.size);
@@ -101,24 +102,20 @@ void CpuOps::store_rows(const float* x, std::int64_t stride, KvRows which, int l
   });
 }
 
-// Queries [first, first + count) of the flattened (row, head) pairs, all of one sequence.
-void CpuOps::attend_rows(const LatentQueries& queries, int layer, const BatchRows& rows, const KvCache& cache,
-                         const LatentOptions& options, const KeySelection* selection, std::int64_t first,
-                         int count, float* scratch, float* out) const {
+// A run's queries as a tile, without the pages to look at and a place for the result. Returns what is free of
+// the scratch.
+float* CpuOps::latent_tile(const LatentCall& call, const LatentRun& run, float* scratch,
+                           kernels::LatentTile& tile) const {
+  const auto& [queries, layer, rows, cache, options, selection] = call;
   const KvShape& shape = cache.shape();
   const int size = options.latent_size + options.rotated_size;
-  kernels::LatentTile tile;
-  tile.type = shape.type;
-  tile.layout = shape.rows(KvRows::kLatent);
-  tile.value_size = options.latent_size;
-  tile.rows = count;
-  std::int32_t positions[kMaxTileRows];
-  for (int i = 0; i < count; ++i) {
-    const std::int64_t row = (first + i) / options.heads;
-    const std::int64_t head = (first + i) % options.heads;
+  auto* positions = reinterpret_cast<std::int32_t*>(scratch + std::int64_t{kMaxTileRows} * size);
+  for (int i = 0; i < run.count; ++i) {
+    const std::int64_t row = (run.first + i) / options.heads;
+    const std::int64_t head = (run.first + i) % options.heads;
     const float scale =
         options.scale * (queries.row_scale.empty() ? 1.0f : queries.row_scale[static_cast<std::size_t>(row)]);
-    const float* latent = queries.latent + (first + i) * options.latent_size;
+    const float* latent = queries.latent + (run.first + i) * options.latent_size;
     const float* rotated =
         queries.rotated + row * queries.rotated_row_stride + head * queries.rotated_head_stride;
     float* query = scratch + std::int64_t{i} * size;
@@ -126,48 +123,87 @@ void CpuOps::attend_rows(const LatentQueries& queries, int layer, const BatchRow
     for (int d = 0; d < options.rotated_size; ++d) query[options.latent_size + d] = rotated[d] * scale;
     positions[i] = rows.positions[static_cast<std::size_t>(row)];
   }
-  const auto row = static_cast<std::size_t>(first / options.heads);
+  const auto row = static_cast<std::size_t>(run.first / options.heads);
   if (selection != nullptr && selection->counts[row] > 0) {
     tile.selected = selection->positions.data() + static_cast<std::int64_t>(row) * selection->most;
     tile.selected_count = selection->counts[row];
   }
+  tile.type = shape.type;
+  tile.layout = shape.rows(KvRows::kLatent);
+  tile.value_size = options.latent_size;
+  tile.rows = run.count;
   tile.queries = scratch;
   tile.positions = positions;
   tile.pages = cache.pages(rows.sequences[row]).data();
   tile.offset = cache.plane_offset(layer, 0) + shape.rows_offset(KvRows::kLatent);
-  kernels::place_scratch(tile, reinterpret_cast<std::byte*>(scratch + std::int64_t{kMaxTileRows} * size),
-                         static_cast<int>(size));
-  tile.out = out + first * options.latent_size;
+  auto* rest = kernels::place_scratch(tile, reinterpret_cast<std::byte*>(positions + kMaxTileRows), size);
+  return reinterpret_cast<float*>(rest);
+}
+
+// A run with all its keys, one part after the other.
+void CpuOps::attend_run(const LatentCall& call, const LatentRun& run, float* scratch, float* out) const {
+  const int width = call.options.latent_size;
+  kernels::LatentTile tile;
+  float* rest = latent_tile(call, run, scratch, tile);
+  const LatentPart whole{out + run.first * width, rest};
+  const LatentPart part{rest + 4 * kMaxTileRows, rest + 2 * kMaxTileRows};
+  tile.result = whole;
+  tile.end_page = kernels::next_part(0);
   table_.attend_latent(tile);
+  tile.result = part;
+  while (tile.selected == nullptr && tile.end_page < run.pages) {
+    tile.first_page = tile.end_page;
+    tile.end_page = kernels::next_part(tile.first_page);
+    table_.attend_latent(tile);
+    table_.join_latent(part, run.count, width, whole);
+  }
+  table_.finish_latent(whole, run.count, width);
+}
+
+LatentPart CpuOps::latent_part(std::int64_t place, int width) {
+  float* states = latent_parts_.data() + latent_work_.pairs() * width;
+  return {latent_parts_.data() + place * width, states + 2 * place};
+}
+
+// The parts of all runs each for itself, then joined in their order.
+void CpuOps::attend_pieces(const LatentCall& call, float* out) {
+  const int width = call.options.latent_size;
+  const auto needed = static_cast<std::size_t>(latent_work_.pairs() * (width + 2));
+  if (latent_parts_.size() < needed) latent_parts_.resize(needed);
+  const auto& pieces = latent_work_.pieces();
+  pool_.run(std::ssize(pieces), [&](std::int64_t task, int worker) {
+    const LatentPiece& piece = pieces[static_cast<std::size_t>(task)];
+    const LatentRun& run = latent_work_.runs()[static_cast<std::size_t>(piece.run)];
+    kernels::LatentTile tile;
+    latent_tile(call, run, reinterpret_cast<float*>(worker_scratch(worker)), tile);
+    for (int part = 0; part < piece.part; ++part) tile.first_page = kernels::next_part(tile.first_page);
+    tile.end_page = kernels::next_part(tile.first_page);
+    tile.result = latent_part(piece.place, width);
+    table_.attend_latent(tile);
+  });
+  pool_.run(std::ssize(latent_work_.runs()), [&](std::int64_t index, int) {
+    const LatentRun& run = latent_work_.runs()[static_cast<std::size_t>(index)];
+    const std::int64_t place = latent_work_.place(index);
+    const LatentPart first = latent_part(place, width);
+    for (int part = 1; part < run.parts; ++part)
+      table_.join_latent(latent_part(place + part * run.count, width), run.count, width, first);
+    table_.finish_latent(first, run.count, width);
+    std::copy_n(first.out, std::int64_t{run.count} * width, out + run.first * width);
+  });
 }
 
 void CpuOps::latent_attention(const LatentQueries& queries, int layer, const BatchRows& rows,
                               const KvCache& cache, const LatentOptions& options,
                               const KeySelection* selection, float* out) {
   CHECK(options.latent_size + options.rotated_size <= kMaxHeadSize, "checked when the model is loaded");
-  const auto count = static_cast<std::int64_t>(rows.positions.size());
-  // Wide tiles read each row of the cache for many queries; narrow ones share a single token's heads out.
-  constexpr std::int64_t kNarrowest = 8;
-  const std::int64_t share = count * options.heads / pool_.size() / kNarrowest * kNarrowest;
-  const auto widest = std::clamp<std::int64_t>(share, kNarrowest, kMaxTileRows);
-  latent_work_.clear();
-  for (std::int64_t row = 0; row < count;) {
-    std::int64_t end = row + 1;
-    while (selection == nullptr && end < count &&
-           rows.sequences[static_cast<std::size_t>(end)] == rows.sequences[static_cast<std::size_t>(row)]) {
-      ++end;
-    }
-    for (std::int64_t first = row * options.heads; first < end * options.heads; first += widest) {
-      latent_work_.push_back({first, static_cast<int>(std::min(widest, end * options.heads - first))});
-    }
-    row = end;
-  }
-  const auto tasks = static_cast<std::int64_t>(latent_work_.size());
-  pool_.run(tasks, [&](std::int64_t task, int worker) {
+  const LatentCall call{queries, layer, rows, cache, options, selection};
+  latent_work_.plan(rows, options.heads, selection != nullptr, pool_.size());
+  if (!latent_work_.pieces().empty()) return attend_pieces(call, out);
+  const auto& runs = latent_work_.runs();
+  pool_.run(std::ssize(runs), [&](std::int64_t task, int worker) {
     // Long rows first: a tile late in the prompt has the most keys.
-    const LatentWork& work = latent_work_[static_cast<std::size_t>(tasks - 1 - task)];
-    attend_rows(queries, layer, rows, cache, options, selection, work.first, work.count,
-                reinterpret_cast<float*>(worker_scratch(worker)), out);
+    attend_run(call, runs[static_cast<std::size_t>(std::ssize(runs) - 1 - task)],
+               reinterpret_cast<float*>(worker_scratch(worker)), out);
   });
 }
 
