@@ -266,7 +266,7 @@ void attend_latent_bytes(const LatentTile& latent) {
   const AttentionTile tile = byte_tile(latent);
   ByteRows rows;
   begin_rows<V>(tile, rows);
-  quantise_queries<V>(tile, rows);
+  if (!latent.prepared) quantise_queries<V>(tile, rows);
   ArrangedBlock arranged = {};
   const std::int64_t newest = newest_position(latent) / kPageTokens;
   const std::int64_t last = newest < latent.end_page - 1 ? newest : latent.end_page - 1;

@@ -27,6 +27,7 @@ struct LatentTile {
   KvRowsLayout layout;
   int value_size = 0;                       // first elements of a row that are the value; a multiple of 16
   int rows = 0;                             // queries: (token, head) pairs, at most kMaxTileRows
+  bool prepared = false;                    // `codes` hold these queries from the call before
   const float* queries = nullptr;           // [rows][layout.size], already scaled
   const std::int32_t* positions = nullptr;  // [rows]
   // Positions that the queries may see, ascending, none beyond the first query's own, whatever their page;

@@ -150,6 +150,7 @@ void CpuOps::attend_run(const LatentCall& call, const LatentRun& run, float* scr
   tile.result = whole;
   tile.end_page = kernels::next_part(0);
   table_.attend_latent(tile);
+  tile.prepared = true;
   tile.result = part;
   while (tile.selected == nullptr && tile.end_page < run.pages) {
     tile.first_page = tile.end_page;
@@ -176,10 +177,14 @@ void CpuOps::attend_pieces(const LatentCall& call, float* out) {
     const LatentRun& run = latent_work_.runs()[static_cast<std::size_t>(piece.run)];
     kernels::LatentTile tile;
     latent_tile(call, run, reinterpret_cast<float*>(worker_scratch(worker)), tile);
-    for (int part = 0; part < piece.part; ++part) tile.first_page = kernels::next_part(tile.first_page);
-    tile.end_page = kernels::next_part(tile.first_page);
-    tile.result = latent_part(piece.place, width);
-    table_.attend_latent(tile);
+    const std::int64_t place = latent_work_.place(piece.run);
+    for (int part = 0; part < piece.end; ++part, tile.first_page = tile.end_page) {
+      tile.end_page = kernels::next_part(tile.first_page);
+      if (part < piece.first) continue;
+      tile.result = latent_part(place + part * run.count, width);
+      table_.attend_latent(tile);
+      tile.prepared = true;
+    }
   });
   pool_.run(std::ssize(latent_work_.runs()), [&](std::int64_t index, int) {
     const LatentRun& run = latent_work_.runs()[static_cast<std::size_t>(index)];

@@ -49,14 +49,20 @@ void LatentWork::plan(const BatchRows& rows, int heads, bool lists, int threads)
   }
   const bool shared =
       std::any_of(runs_.begin(), runs_.end(), [](const LatentRun& run) { return run.parts > 1; });
-  if (threads > 1 && shared) share_parts();
+  if (threads > 1 && shared) share_parts(threads);
 }
 
-void LatentWork::share_parts() {
+// Few pieces, since each prepares its queries, and enough of them that no thread waits long for another.
+void LatentWork::share_parts(int threads) {
+  std::int64_t parts = 0;
+  for (const LatentRun& run : runs_) parts += run.parts;
+  const auto at_once = static_cast<int>(std::max<std::int64_t>(1, parts / (2 * threads)));
   for (std::int64_t i = 0; i < std::ssize(runs_); ++i) {
     const LatentRun& run = runs_[static_cast<std::size_t>(i)];
     places_.push_back(pairs_);
-    for (int part = 0; part < run.parts; ++part, pairs_ += run.count) pieces_.push_back({i, part, pairs_});
+    pairs_ += std::int64_t{run.parts} * run.count;
+    for (int part = 0; part < run.parts; part += at_once)
+      pieces_.push_back({i, part, std::min(part + at_once, run.parts)});
   }
 }
 

@@ -16,10 +16,9 @@ struct LatentRun {         // (row, head) pairs of one sequence, which are atten
   int parts = 1;           // of its keys (kernels/latent_tile.h)
 };
 
-struct LatentPiece {  // a part of a run's keys
+struct LatentPiece {  // some parts of a run's keys, one after the other
   std::int64_t run = 0;
-  int part = 0;
-  std::int64_t place = 0;  // pairs of all pieces before it
+  int first = 0, end = 0;
 };
 
 class LatentWork {
@@ -36,7 +35,7 @@ class LatentWork {
 
  private:
   void cut(const BatchRows& rows, int heads, bool lists, std::int64_t widest);
-  void share_parts();
+  void share_parts(int threads);
 
   std::vector<LatentRun> runs_;
   std::vector<LatentPiece> pieces_;
