@@ -140,6 +140,14 @@ void add_packed_option(CLI::App& app, CommonOptions& options) {
       ->group("Everywhere");
 }
 
+void add_draft_option(CLI::App& app, CommonOptions& options) {
+  add_text(
+      app, "--draft", options.draft,
+      "a smaller model of the same vocabulary, which guesses tokens ahead where that saves time; the answer "
+      "is the same")
+      ->group("Everywhere");
+}
+
 void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   const std::string group = "Sampling";
   const auto number = [&](const char* name, std::optional<double>& target, double low, double high,
@@ -184,7 +192,8 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options) {
       ->group(group);
   app.add_flag("--ignore-end", options.ignore_end, "do not stop at the model's end tokens")->group(group);
   add_integer(app, "--drafts", options.drafts, 0, 64,
-              "tokens guessed ahead from what followed before, where it saves time; the answer is the same\n"
+              "tokens guessed ahead, from what followed before or by --draft, where it saves time; the "
+              "answer is the same\n"
               "(default: at most 8; 0: none)")
       ->group(group);
 }

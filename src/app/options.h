@@ -32,6 +32,7 @@ struct CommonOptions {
   std::string kv_type;       // empty: the command's default
   std::string isa;
   std::string packed;  // file of packed weights; empty: none
+  std::string draft;   // a smaller model that guesses ahead; empty: none
   struct AdapterFile {
     std::string path;
     float scale = 1;
@@ -44,6 +45,9 @@ void add_common_options(CLI::App& app, CommonOptions& options);
 
 // Declares --packed, for commands that run a model.
 void add_packed_option(CLI::App& app, CommonOptions& options);
+
+// Declares --draft, for commands in which a model answers.
+void add_draft_option(CLI::App& app, CommonOptions& options);
 
 // "PATH" or "PATH=SCALE".
 Result<CommonOptions::AdapterFile> parse_adapter(const std::string& text);

@@ -105,7 +105,14 @@ Status OpenedFiles::learn() {
                  .where = "--adapter " + options_.adapters.front().name,
                  .found = "'" + served_name(options_) + "', which embeds"};
   }
+  if (encodes && !common_.draft.empty() && !options_.embed) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "only what a model says can be guessed",
+                 .where = "--draft",
+                 .found = "'" + served_name(options_) + "', which embeds"};
+  }
   if (encodes) {
+    common_.draft.clear();
     load_ = TRY(encoder_options(checkpoint_, common_));
     facts_.context = load_.context;
     return {};

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -11,6 +12,9 @@
 
 #include "app/render.h"
 #include "base/file.h"
+#include "engine/draft_model.h"
+#include "models/model.h"
+#include "ops/cpu/cpu_ops.h"
 #include "text/tokenizer/load.h"
 
 namespace maestrale::app {
@@ -44,10 +48,42 @@ std::int64_t count_llama2c_entries(std::string_view bytes) {
   return count;
 }
 
+// The model that guesses comes first, so that the other's plan sees what it left.
+Result<std::unique_ptr<engine::Engine>> load_with_draft(files::Checkpoint checkpoint,
+                                                        const CommonOptions& common,
+                                                        engine::LoadOptions options) {
+  CommonOptions plain = common;
+  plain.draft.clear();
+  files::Checkpoint smaller = TRY(files::open_checkpoint(common.draft));
+  TRY(engine::check_same_vocabulary(checkpoint, smaller));
+  engine::LoadOptions small = options;
+  small.packed.clear();
+  small.prefix_store = false;
+  const auto ops = TRY(ops::make_cpu_ops(options.isa, 1));
+  small.context = TRY(engine::plan_memory(checkpoint, options)).context;
+  const std::int64_t most = TRY(models::plan_model(smaller, *ops)).info.max_context;
+  if (most > 0) small.context = std::min(small.context, most);
+  CommonOptions bare = plain;
+  bare.adapters.clear();
+  auto draft = TRY(engine::DraftModel::create(TRY(load_engine(std::move(smaller), bare, small))));
+  const std::uint64_t taken = draft->engine().memory().total();
+  if (options.memory_budget > 0) options.memory_budget -= std::min(taken, options.memory_budget - 1);
+  auto engine = TRY(load_engine(std::move(checkpoint), plain, std::move(options)));
+  if (engine->kv().shape().state_bytes() > 0) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "a recurrent model cannot take back what was guessed",
+                 .where = "--draft",
+                 .found = engine->info().architecture};
+  }
+  engine->set_draft(std::move(draft));
+  return engine;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<engine::Engine>> load_engine(files::Checkpoint checkpoint, const CommonOptions& common,
                                                     engine::LoadOptions options) {
+  if (!common.draft.empty()) return load_with_draft(std::move(checkpoint), common, std::move(options));
   for (const CommonOptions::AdapterFile& file : common.adapters) {
     options.adapters.push_back({static_cast<int>(checkpoint.adapters.size()), file.scale});
     checkpoint.adapters.push_back(TRY(files::open_adapter(file.path)));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/draft_model.h"
+
 namespace maestrale::engine {
 namespace {
 
@@ -29,7 +31,8 @@ std::vector<text::TokenId> look_up_draft(std::span<const text::TokenId> history,
   return {following.begin(), following.begin() + static_cast<std::ptrdiff_t>(count)};
 }
 
-std::int64_t DraftMeter::choose(std::int64_t most, std::int64_t rows, const StepCost& cost) const {
+std::int64_t DraftMeter::choose(std::int64_t most, std::int64_t rows, const StepCost& cost,
+                                double guess_s) const {
   const auto others = static_cast<double>(rows);
   double seconds = cost.fixed_s + cost.row_s * others, tokens = others, chance = 1;
   if (seconds <= 0) return 0;  // nothing is known yet
@@ -38,7 +41,7 @@ std::int64_t DraftMeter::choose(std::int64_t most, std::int64_t rows, const Step
   for (std::int64_t count = 1; count <= most; ++count) {
     chance *= right_;
     tokens += chance;
-    seconds += cost.row_s;
+    seconds += cost.row_s + guess_s;
     if (tokens / seconds <= best_rate) continue;
     best = count;
     best_rate = tokens / seconds;
@@ -52,14 +55,25 @@ void DraftMeter::add(std::int64_t tried, std::int64_t right) {
   for (std::int64_t i = 0; i < judged; ++i) right_ = kFade * right_ + (i < right ? 1 - kFade : 0);
 }
 
-void DraftMeter::cut(std::vector<text::TokenId>& draft, std::int64_t rows, const StepCost& cost,
-                     bool always) {
-  if (draft.empty() || always) return;
-  const std::int64_t count = choose(std::ssize(draft), rows, cost);
-  if (count == 0) rest();
-  draft.resize(static_cast<std::size_t>(count));
+void DraftMeter::rest() { right_ += 0.02 * (kHopeful - right_); }
+
+std::int64_t Drafter::choose(DraftMeter& meter, std::int64_t most, const Step& step, double guess_s) const {
+  if (step.always) return most;
+  const std::int64_t count = meter.choose(most, step.rows, step.cost, guess_s);
+  if (count == 0) meter.rest();
+  return count;
 }
 
-void DraftMeter::rest() { right_ += 0.02 * (kHopeful - right_); }
+// What stands there already costs nothing, so it is looked up first.
+std::vector<text::TokenId> Drafter::guess(int sequence, std::span<const text::TokenId> history,
+                                          DraftModel* model, const Step& step) {
+  if (step.most <= 0) return {};
+  std::vector<text::TokenId> draft = look_up_draft(history, step.most);
+  if (!draft.empty()) draft.resize(static_cast<std::size_t>(choose(lookup_, std::ssize(draft), step, 0)));
+  by_model_ = draft.empty() && model != nullptr;
+  if (!by_model_) return draft;
+  const std::int64_t most = choose(model_, step.most, step, model->seconds());
+  return most == 0 ? draft : model->guess(sequence, history, most, step.catch_up, step.always);
+}
 
 }  // namespace maestrale::engine

@@ -1,6 +1,6 @@
-// Drafts: tokens guessed ahead by looking up what followed the last time (prompt lookup). The model computes
-// them together with the token before them; those that it would have chosen itself are kept, the rest
-// forgotten, so the answer is the same with and without.
+// Drafts: tokens guessed ahead, by looking up what followed the last time (prompt lookup) or by a smaller
+// model (engine/draft_model.h). The model computes them together with the token before them; those that it
+// would have chosen itself are kept, the rest forgotten, so the answer is the same with and without.
 #pragma once
 
 #include <cstdint>
@@ -20,17 +20,38 @@ std::vector<text::TokenId> look_up_draft(std::span<const text::TokenId> history,
 class DraftMeter {
  public:
   // Guesses that give the most tokens per second in a step of `rows` rows that give a token each; at most
-  // `most`.
-  std::int64_t choose(std::int64_t most, std::int64_t rows, const StepCost& cost) const;
+  // `most`. `guess_s`: seconds to make one.
+  std::int64_t choose(std::int64_t most, std::int64_t rows, const StepCost& cost, double guess_s = 0) const;
   // So many were tried, and so many right, one after the other.
   void add(std::int64_t tried, std::int64_t right);
-  // Keeps as many guesses of a draft as pay, or `always` all of them. Where none does it is forgotten little
-  // by little that others were wrong.
-  void cut(std::vector<text::TokenId>& draft, std::int64_t rows, const StepCost& cost, bool always);
-  void rest();  // such a step
+  void rest();  // none paid: it is forgotten little by little that others were wrong
 
  private:
   double right_ = 0.6;  // share of guesses that are right
+};
+
+class DraftModel;
+
+// What one answer is guessed ahead by, and how well each of them does.
+class Drafter {
+ public:
+  struct Step {
+    std::int64_t most = 0;  // guesses
+    std::int64_t rows = 1;  // that give a token each, this answer's among them
+    StepCost cost;
+    bool always = false;        // whether or not it pays
+    std::int64_t catch_up = 0;  // tokens that the draft model may read first
+  };
+  // `model` may be null. `sequence`: the answer's, in the model that answers.
+  std::vector<text::TokenId> guess(int sequence, std::span<const text::TokenId> history, DraftModel* model,
+                                   const Step& step);
+  // So many of the last guesses were tried, and so many right, one after the other.
+  void add(std::int64_t tried, std::int64_t right) { (by_model_ ? model_ : lookup_).add(tried, right); }
+
+ private:
+  std::int64_t choose(DraftMeter& meter, std::int64_t most, const Step& step, double guess_s) const;
+  DraftMeter lookup_, model_;
+  bool by_model_ = false;
 };
 
 }  // namespace maestrale::engine

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/threads.h"
+#include "engine/draft_model.h"
 #include "engine/identity.h"
 #include "engine/packed_file.h"
 #include "engine/prefix_store.h"
@@ -174,6 +175,7 @@ struct Engine::State {
   std::optional<ops::KvCache> cache;
   HugeBuffer workspace;
   double load_seconds = 0;
+  std::unique_ptr<DraftModel> draft;
   std::vector<float> logits;
   SamplerWorkspace sampler;
   std::vector<std::int32_t> positions, sequences, rows;   // scratch of append()
@@ -190,6 +192,9 @@ struct Engine::State {
 
 Engine::Engine(Token) : state_(std::make_unique<State>()) {}
 Engine::~Engine() = default;
+
+void Engine::set_draft(std::unique_ptr<DraftModel> draft) { state_->draft = std::move(draft); }
+DraftModel* Engine::draft() const { return state_->draft.get(); }
 
 Result<MemoryPlan> plan_memory(const files::Checkpoint& checkpoint, const LoadOptions& options) {
   TRY(check_options(options));
@@ -271,7 +276,10 @@ int Engine::open_sequence() {
   state_->use_adapters(sequence, state_->options.adapters);
   return sequence;
 }
-void Engine::close_sequence(int sequence) { state_->cache->close_sequence(sequence); }
+void Engine::close_sequence(int sequence) {
+  if (state_->draft) state_->draft->forget(sequence);
+  state_->cache->close_sequence(sequence);
+}
 std::int64_t Engine::truncate(int sequence, std::int64_t tokens) {
   return state_->cache->truncate(sequence, tokens);
 }

@@ -22,6 +22,8 @@
 
 namespace maestrale::engine {
 
+class DraftModel;
+
 struct LoadOptions {
   int threads = 0;           // 0: all cores that this process may use
   std::int64_t context = 0;  // positions per sequence; 0: the model's own, at most kDefaultContext
@@ -110,11 +112,15 @@ class Engine {
   Status write_packed(const std::filesystem::path& path);
   ops::ExpertTraffic expert_traffic() const;
 
-  // Of all that the rows of a KV page follow from, besides tokens and adapters that a request chooses, and how
-  // a page stands in memory (engine/identity.h). Reads the model's files, unless the folder `notes` says what
-  // is in them.
+  // Of all that the rows of a KV page follow from, besides tokens and adapters that a request chooses, and
+  // how a page stands in memory (engine/identity.h). Reads the model's files, unless the folder `notes` says
+  // what is in them.
   Result<Digest> identity(const std::filesystem::path& notes) const;
   std::span<const Digest> adapter_identities() const;  // of checkpoint().adapters
+
+  // A smaller model that guesses ahead for all sequences from now on (engine/draft_model.h); null: none.
+  void set_draft(std::unique_ptr<DraftModel> draft);
+  DraftModel* draft() const;
 
   // For whoever shares pages between sequences.
   ops::KvCache& kv();

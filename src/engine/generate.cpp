@@ -38,10 +38,10 @@ class Stepper {
   // The last token of history, and guesses at up to `left` - 1 more.
   Status decode(std::span<const text::TokenId> history, std::int64_t left) {
     const std::int64_t most = std::min({most_, left - 1, engine_.context() - std::ssize(history)});
-    if (most > 0) {
-      draft_ = look_up_draft(history, most);
-      draft_meter_.cut(draft_, 1, meter_.cost(), always_);
-    }
+    // Nobody waits: the draft model may read all that it has not read yet.
+    draft_ = drafter_.guess(
+        sequence_, history, engine_.draft(),
+        {.most = most, .cost = meter_.cost(), .always = always_, .catch_up = std::ssize(history)});
     tokens_.assign(1, history.back());
     tokens_.insert(tokens_.end(), draft_.begin(), draft_.end());
     logits_.resize(std::max(logits_.size(), tokens_.size() * vocabulary()));
@@ -69,7 +69,7 @@ class Stepper {
   void settle(Generation& generation) {
     if (draft_.empty()) return;
     if (right_ < std::ssize(draft_)) engine_.truncate(sequence_, computed_);
-    draft_meter_.add(std::ssize(draft_), right_);
+    drafter_.add(std::ssize(draft_), right_);
     generation.guesses += std::ssize(draft_);
     generation.guessed_right += right_;
     draft_.clear();
@@ -87,7 +87,7 @@ class Stepper {
   std::vector<text::TokenId> draft_, tokens_;
   std::vector<float> logits_;  // [1 + guesses][vocabulary]
   CostMeter meter_;
-  DraftMeter draft_meter_;
+  Drafter drafter_;
 };
 
 }  // namespace

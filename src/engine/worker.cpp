@@ -14,6 +14,7 @@ double seconds_since(Clock::time_point start) {
 }
 
 constexpr std::int64_t kMaxGuesses = 16;  // of all lanes in one step
+constexpr std::int64_t kCatchUp = 256;    // tokens that a draft model reads of one lane in a step
 
 // Pages of a lane that may come from the cache: the last token is always computed, its logits are wanted.
 std::span<const PrefixKey> shareable(const Lane& lane) {
@@ -326,8 +327,9 @@ void Worker::guess(std::vector<LaneRows>& rows) {
     const std::int64_t most =
         std::min({options_.drafts, left, state.room - 1, engine_.context() - lane.length()});
     if (state.left != 1 || state.copies || most <= 0) continue;
-    lane.draft = look_up_draft(lane.answer.history(), most);
-    lane.draft_meter.cut(lane.draft, giving, cost, options_.always_draft);
+    lane.draft = lane.drafter.guess(
+        lane.sequence, lane.answer.history(), engine_.draft(),
+        {.most = most, .rows = giving, .cost = cost, .always = options_.always_draft, .catch_up = kCatchUp});
     part.rows += std::ssize(lane.draft);
     left -= std::ssize(lane.draft);
   }
@@ -402,7 +404,7 @@ void Worker::give(const Giver& giver) {
     ++lane.computed;
   }
   if (draft.empty()) return;
-  lane.draft_meter.add(std::ssize(draft), static_cast<std::int64_t>(right));
+  lane.drafter.add(std::ssize(draft), static_cast<std::int64_t>(right));
   stats_.guesses += draft.size();
   stats_.guessed_right += right;
 }

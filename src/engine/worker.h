@@ -39,7 +39,7 @@ struct Lane {
   std::int64_t stored = 0;      // running: of those, pages that the store has been given
   bool looked_up = false;       // waiting: the store has been asked for more
   int passed_over = 0;
-  DraftMeter draft_meter = {};
+  Drafter drafter = {};
   std::vector<text::TokenId> draft = {};  // of this step: guesses computed after the last token
 
   bool running() const { return sequence >= 0; }

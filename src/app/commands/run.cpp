@@ -44,6 +44,7 @@ Command add_run(CLI::App& root) {
   add_sampling_options(*app, options->sampling);
   add_common_options(*app, options->common);
   add_packed_option(*app, options->common);
+  add_draft_option(*app, options->common);
   add_adapter_option(*app, options->common);
   app->footer(
       "Examples:\n"

@@ -88,6 +88,24 @@ Result<serve::GuardOptions> guard_options(const Options& options, const serve::A
                .hint = "give --store, --api-key or --keys, or --no-keys to let anyone in"};
 }
 
+Status check_draft(const Options& options, const std::vector<ServedModelOptions>& models) {
+  if (options.common.draft.empty()) return {};
+  if (options.on_demand) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "a draft model stays beside the model that it guesses for",
+                 .where = "--draft",
+                 .hint = "leave out --on-demand"};
+  }
+  const auto answering = std::count_if(models.begin(), models.end(),
+                                       [](const ServedModelOptions& model) { return !model.embed; });
+  if (answering == 1) return {};
+  return Error{.kind = ErrorKind::kUsage,
+               .what = "a draft model guesses for one model",
+               .where = "--draft",
+               .expected = "one model that answers",
+               .found = std::to_string(answering)};
+}
+
 // What to load, in the order of --name: the models that generate first.
 Result<std::vector<ServedModelOptions>> models_of(const Options& options) {
   std::vector<ServedModelOptions> models;
@@ -109,6 +127,7 @@ Result<std::vector<ServedModelOptions>> models_of(const Options& options) {
                  .expected = "one model",
                  .found = std::to_string(models.size())};
   }
+  TRY(check_draft(options, models));
   if (options.keep_loaded_given && !options.on_demand) {
     return Error{.kind = ErrorKind::kUsage,
                  .what = "models stay loaded as long as the server runs",
@@ -321,6 +340,7 @@ void add_options(CLI::App& app, const std::shared_ptr<Options>& options) {
       "requests; forever: until others need its memory (default: 5m)");
   add_network_options(app, *options);
   add_packed_option(app, options->common);
+  add_draft_option(app, options->common);
   add_common_options(app, options->common);
 }
 
