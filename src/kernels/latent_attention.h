@@ -128,7 +128,7 @@ void mix_rows(const LatentTile& tile, const std::byte* base, const SlotList& lis
 }
 
 template <class V, KvType kType>
-void latent_page(const LatentTile& tile, std::int64_t page, const SlotList& list) {
+void latent_page(const LatentTile& tile, std::int64_t page, const SlotList& list, PageAhead<V> ahead) {
   const std::byte* base = tile.pages[page] + tile.offset;
   const KeyRange range{0, list.slots[list.count - 1] + 1};
   const auto masked = V::broadcast(kMasked);
@@ -145,7 +145,9 @@ void latent_page(const LatentTile& tile, std::int64_t page, const SlotList& list
                  factor);
   }
   int column = 0;
+  const int share = ahead.lines * kLatentRows<V> * kLanes / tile.value_size + 1;
   for (; column + kLatentRows<V> * kLanes <= tile.value_size; column += kLatentRows<V> * kLanes) {
+    ahead.ask(share);
     mix_rows<V, kType, kLatentRows<V>>(tile, base, list, column);
   }
   for (; column < tile.value_size; column += kLanes) mix_rows<V, kType, 1>(tile, base, list, column);
@@ -156,6 +158,14 @@ void latent_page(const LatentTile& tile, std::int64_t page, const SlotList& list
   for (int row = 0; row < tile.rows; ++row)
     newest = tile.positions[row] > newest ? tile.positions[row] : newest;
   return newest;
+}
+
+// The page that comes after this one, where that is known.
+template <class V>
+[[gnu::always_inline]] inline PageAhead<V> page_after(const LatentTile& tile, std::int64_t page) {
+  const bool is_last = page + 1 >= tile.end_page || page >= newest_position(tile) / kPageTokens;
+  if (tile.selected != nullptr || is_last) return {};
+  return {tile.pages[page + 1] + tile.offset, static_cast<int>(tile.layout.bytes / 64)};
 }
 
 // Calls body(page, list) for each page with something to see for the tile.
@@ -189,8 +199,9 @@ void latent_tile(const LatentTile& tile) {
     V::store(tile.sums + row * (2 + kLanes) + 2, V::zero());
     scale_row<V>(tile.result.out + static_cast<std::ptrdiff_t>(row) * tile.value_size, tile.value_size, 0.0f);
   }
-  for_pages<V>(tile,
-               [&](std::int64_t page, const SlotList& list) { latent_page<V, kType>(tile, page, list); });
+  for_pages<V>(tile, [&](std::int64_t page, const SlotList& list) {
+    latent_page<V, kType>(tile, page, list, page_after<V>(tile, page));
+  });
   for (int row = 0; row < tile.rows; ++row) {
     tile.result.states[2 * row] = tile.sums[row * (2 + kLanes)];
     tile.result.states[2 * row + 1] = V::sum(V::load(tile.sums + row * (2 + kLanes) + 2));
@@ -268,14 +279,10 @@ void attend_latent_bytes(const LatentTile& latent) {
   begin_rows<V>(tile, rows);
   if (!latent.prepared) quantise_queries<V>(tile, rows);
   ArrangedBlock arranged = {};
-  const std::int64_t newest = newest_position(latent) / kPageTokens;
-  const std::int64_t last = newest < latent.end_page - 1 ? newest : latent.end_page - 1;
   for_pages<V>(latent, [&](std::int64_t page, const SlotList& list) {
     const std::byte* base = latent.pages[page] + latent.offset;
     const KeyRange range{0, list.slots[list.count - 1] + 1};
-    PageAhead<V> ahead;
-    if (latent.selected == nullptr && page < last)
-      ahead = {latent.pages[page + 1] + latent.offset, static_cast<int>(latent.layout.bytes / 64)};
+    PageAhead<V> ahead = page_after<V>(latent, page);
     score_byte_page<V>(tile, rows, base, range, ahead);
     if (latent.selected != nullptr) mask_unlisted(latent, list);
     for (int row = 0; row < latent.rows; ++row) {
