@@ -156,7 +156,6 @@ Result<std::shared_ptr<serve::ModelService>> OpenedFiles::load() {
                                  .chunk = options_.chunk,
                                  .prefix_cache = !options_.no_prefix_cache,
                                  .store = store()};
-  serving.stream_events = 1024;
   auto started = TRY(engine::Service::start(std::move(engine), serving));
   service->chat = TRY(chat::ChatService::create(std::move(started), chat_));
   return service;

@@ -117,7 +117,8 @@ class ThreadService final : public EncodeService {
   // False where the thread is to end.
   bool take_requests() {
     count();
-    auto taken = inbox_.take(stats_, std::ssize(work_), work_.empty());
+    auto taken = inbox_.take(stats_, std::ssize(work_),
+                             work_.empty() ? Inbox<WorkPtr>::Work::kNone : Inbox<WorkPtr>::Work::kMore);
     for (WorkPtr& work : taken.items) add(std::move(work));
     if (taken.cut) {
       for (const WorkPtr& work : work_) *work->cancelled = true;

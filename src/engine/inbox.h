@@ -66,21 +66,36 @@ class Inbox {
     wake_.notify_all();
   }
 
+  // What the thread waits for may have happened.
+  void wake() {
+    {
+      const std::lock_guard lock(mutex_);
+      woken_ = true;
+    }
+    wake_.notify_all();
+  }
+
   // --- the thread ---
+
+  enum class Work { kMore, kNone, kWaits };  // kWaits: there is some, but nothing to do before wake()
 
   struct Taken {
     std::vector<Item> items;
     bool cut = false;    // all of it, and what the thread has, ends now
     bool leave = false;  // there is nothing after it
   };
-  // Between two steps. `idle`: the thread has nothing; then it waits here for something. `occupied`: what of
-  // the thread's counts against the limit.
-  Taken take(const ServiceStats& stats, std::int64_t occupied, bool idle) {
+  // Between two steps. Without more work the thread waits here for some. `occupied`: what of the thread's
+  // counts against the limit.
+  Taken take(const ServiceStats& stats, std::int64_t occupied, Work work) {
     std::unique_lock lock(mutex_);
     say(stats, occupied);
+    const bool idle = work == Work::kNone, waits = work == Work::kWaits;
     idle_ = idle;
     if (idle_ && items_.empty()) rested_.notify_all();
-    wake_.wait(lock, [this] { return !idle_ || !items_.empty() || leave_; });
+    wake_.wait(lock, [&] {
+      return work == Work::kMore || !items_.empty() || leave_ || (waits && (cut_ || woken_));
+    });
+    woken_ = false;
     Taken taken{.items = std::exchange(items_, {}), .cut = cut_, .leave = leave_};
     stats_.waiting += std::ssize(taken.items);
     occupied_ += std::ssize(taken.items);
@@ -125,6 +140,7 @@ class Inbox {
   bool idle_ = true;
   bool closed_ = false;  // no new requests
   bool cut_ = false;     // what is there ends now
+  bool woken_ = false;
   bool leave_ = false;
 };
 

@@ -22,7 +22,7 @@ Error out_of_range(std::string_view where, std::string expected, std::string fou
 
 Status check_options(const ServiceOptions& options) {
   const std::pair<std::string_view, std::int64_t> counts[] = {{"queue", options.queue},
-                                                              {"stream_events", options.stream_events},
+                                                              {"stream_bytes", options.stream_bytes},
                                                               {"running", options.running},
                                                               {"chunk", options.chunk}};
   for (const auto& [name, value] : counts) {
@@ -43,6 +43,8 @@ Status check_service_request(const ServiceRequest& request) {
 
 Error stopped() { return {.kind = ErrorKind::kCancelled, .what = "the service was stopped"}; }
 
+using RequestInbox = Inbox<std::unique_ptr<Request>>;
+
 class EngineService : public Service {
  public:
   EngineService(std::unique_ptr<Engine> engine, const ServiceOptions& options,
@@ -51,33 +53,39 @@ class EngineService : public Service {
         options_(options),
         store_(std::move(store)),
         worker_(*engine_, options_, store_.get()),
-        inbox_(options.queue, worker_.stats()),
+        inbox_(std::make_shared<RequestInbox>(options.queue, worker_.stats())),
         thread_([this] { work(); }) {}
 
   ~EngineService() override {
-    inbox_.stop();
+    inbox_->stop();
     thread_.join();
   }
 
   Result<std::shared_ptr<AnswerStream>> submit(ServiceRequest asked) override {
     TRY(check_service_request(asked));
     TRY(check_request(asked.generate, engine_->info().vocabulary, engine_->context()));
-    TRY(inbox_.check_room());  // before the work of making it
+    TRY(inbox_->check_room());  // before the work of making it
     auto request = TRY(make_request(std::move(asked), *engine_, options_));
+    request->stream->on_change([inbox = std::weak_ptr(inbox_)] {
+      if (const auto open = inbox.lock()) open->wake();
+    });
     auto stream = make_answer_stream(request->stream);
-    TRY(inbox_.put(std::move(request)));
+    TRY(inbox_->put(std::move(request)));
     return stream;
   }
 
   const Engine& engine() const override { return *engine_; }
-  ServiceStats stats() const override { return inbox_.stats(); }
-  void drain(double seconds) override { inbox_.drain(seconds); }
+  ServiceStats stats() const override { return inbox_->stats(); }
+  void drain(double seconds) override { inbox_->drain(seconds); }
 
  private:
   // False where the thread is to end.
   bool take_requests() {
     const ServiceStats stats = worker_.stats();
-    auto taken = inbox_.take(stats, stats.waiting, worker_.idle());
+    const auto work = worker_.idle()                ? RequestInbox::Work::kNone
+                      : worker_.waits_for_readers() ? RequestInbox::Work::kWaits
+                                                    : RequestInbox::Work::kMore;
+    auto taken = inbox_->take(stats, stats.waiting, work);
     for (auto& request : taken.items) {
       request->number = next_number_++;
       worker_.add(std::move(request));
@@ -97,7 +105,7 @@ class EngineService : public Service {
   Worker worker_;
   std::uint64_t next_number_ = 0;
 
-  Inbox<std::unique_ptr<Request>> inbox_;
+  const std::shared_ptr<RequestInbox> inbox_;  // streams may outlive the service
   std::thread thread_;
 };
 

@@ -42,8 +42,8 @@ struct Usage {
 
 struct RequestEnd {
   Usage usage;
-  // The request could not be finished: the reader was too slow (kCancelled), the service stopped
-  // (kCancelled), the model computed no usable logits. Choices that were not over end with kCancelled.
+  // The request could not be finished: the service stopped (kCancelled), the model computed no usable logits.
+  // Choices that were not over end with kCancelled.
   std::optional<Error> error;
 };
 
@@ -69,11 +69,13 @@ class AnswerStream {
 };
 
 struct ServiceOptions {
-  std::int64_t queue = 256;           // requests that may wait; more are refused (kResource)
-  std::int64_t stream_events = 4096;  // events that may wait in one stream; a slower reader is cancelled
-  std::int64_t running = 16;          // sequences that are worked on together; at most LoadOptions::sequences
-  std::int64_t chunk = 512;           // prompt rows of one step at most; at most LoadOptions::batch_rows
-  double step_s = 0.25;               // aim for the length of a step while somebody streams
+  std::int64_t queue = 256;  // requests that may wait; more are refused (kResource)
+  // Bytes of events that wait in one stream before its answer pauses, until the reader has taken half of
+  // them. A paused answer holds no sequence.
+  std::int64_t stream_bytes = 16 << 10;
+  std::int64_t running = 16;  // sequences that are worked on together; at most LoadOptions::sequences
+  std::int64_t chunk = 512;   // prompt rows of one step at most; at most LoadOptions::batch_rows
+  double step_s = 0.25;       // aim for the length of a step while somebody streams
   bool prefix_cache = true;
   // Behind the prefix cache, where pages outlive the service. kUnsupported without a cache, and for models
   // that cannot have one. LoadOptions::prefix_store must have made room.
@@ -91,6 +93,7 @@ struct ServiceStats {
   std::uint64_t steps = 0;
   std::uint64_t requests = 0, cancelled = 0, failed = 0;  // that are over, and of them
   std::uint64_t preempted = 0;  // times that an answer had to wait for pages or its turn
+  std::uint64_t paused = 0;     // times that one waited for its reader
   std::uint64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
   std::uint64_t rows = 0;  // computed in all steps, what was computed again included
   std::uint64_t guesses = 0, guessed_right = 0;

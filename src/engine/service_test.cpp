@@ -103,7 +103,7 @@ TEST(Service, AFullQueueRefuses) {
 }
 
 TEST(Service, DrainLetsRunningOnesEndAndCutsTheRest) {
-  const auto service = service_of();
+  const auto service = service_of({.stream_bytes = 1 << 20});
   const auto stream = submit(*service, long_request());
   service->drain(60);
   EXPECT_EQ(read_all(*stream).choices[0].tokens.size(), 200u);
@@ -131,6 +131,24 @@ TEST(Service, StreamsOutliveTheService) {
     ASSERT_TRUE(seen.end.has_value());
     stream->cancel();
   }
+}
+
+// However slowly each reads, and whether all others do not read at all.
+TEST(Service, AnswersPauseUntilTheyAreRead) {
+  const auto service = service_of({.stream_bytes = 1000, .running = 2});
+  const auto idle = submit(*service, long_request(7)), stuck = submit(*service, long_request(8));
+  const auto slow = submit(*service, long_request());
+  SeenAnswer seen;
+  for (int i = 0; !seen.end; ++i) {
+    if (i % 8 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    if (auto event = slow->next()) seen.add(*event);
+  }
+  EXPECT_EQ(seen.choices[0].tokens.size(), 200u);
+  EXPECT_GT(service->stats().paused, 0u);
+  stuck->cancel();
+  EXPECT_EQ(read_all(*stuck).choices[0].reason, FinishReason::kCancelled);
+  service->drain(0.05);
+  EXPECT_EQ(read_all(*idle).choices[0].reason, FinishReason::kCancelled);
 }
 
 TEST(Service, ReadersAreTold) {
@@ -241,6 +259,7 @@ struct Surroundings {
   bool always_draft = false;
   int requests = 36;
   bool store = false;  // pages also come from a folder
+  std::int64_t stream_bytes = 16 << 10;
 };
 
 std::ostream& operator<<(std::ostream& out, const Surroundings& around) {
@@ -261,7 +280,8 @@ ServiceStats run_clients(const Truths& truths, const Surroundings& around, std::
   constexpr int kClients = 6;
   std::ostringstream where;
   where << around;
-  const auto service = service_of({.running = around.running,
+  const auto service = service_of({.stream_bytes = around.stream_bytes,
+                                   .running = around.running,
                                    .chunk = around.chunk,
                                    .step_s = around.step_s,
                                    .prefix_cache = around.cache,
@@ -300,19 +320,24 @@ TEST(Service, TheSameRequestHasTheSameAnswerWhateverHappensAroundIt) {
                               {.store = true},
                               {.pages = 64, .store = true},
                               {.pages = 7, .chunk = 17, .store = true},
+                              {.pages = 20, .stream_bytes = 1000},
+                              {.pages = 64, .cache = false, .stream_bytes = 1000},
+                              {.pages = 9, .store = true, .stream_bytes = 1000},
                               {.threads = 2, .pages = 8, .requests = 12},
                               {.threads = 3, .pages = 6, .requests = 6},
                               {.threads = 3, .pages = 6, .cache = false, .requests = 6}};
-  std::uint64_t preempted = 0, cached = 0, read = 0, seed = 0;
+  std::uint64_t preempted = 0, paused = 0, cached = 0, read = 0, seed = 0;
   for (const Surroundings& around : all) {
     const ServiceStats stats = run_clients(truths, around, ++seed);
     preempted += stats.preempted;
+    paused += stats.paused;
     cached += stats.cached_tokens;
     read += stats.store_tokens;
   }
   std::filesystem::remove_all(store_folder());
   EXPECT_GT(read, 0u);
   EXPECT_GT(preempted, 0u);
+  EXPECT_GT(paused, 0u);
   EXPECT_GT(cached, 0u);
 }
 

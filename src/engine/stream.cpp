@@ -18,24 +18,32 @@ class Reader : public AnswerStream {
   std::shared_ptr<StreamState> state_;
 };
 
+std::int64_t bytes_of(const ServiceEvent& event) {
+  auto bytes = static_cast<std::int64_t>(sizeof(event));
+  if (const auto* token = std::get_if<TokenEvent>(&event.what)) {
+    bytes += std::ssize(token->text);
+    bytes += std::ssize(token->top_logprobs) * static_cast<std::int64_t>(sizeof(TokenLogprob));
+  }
+  return bytes;
+}
+
 }  // namespace
 
 std::shared_ptr<AnswerStream> make_answer_stream(std::shared_ptr<StreamState> state) {
   return std::make_shared<Reader>(std::move(state));
 }
 
-bool StreamState::push(ServiceEvent event) {
+void StreamState::push(ServiceEvent event) {
   {
     const std::lock_guard lock(mutex_);
-    if (abandoned_) return true;
-    const bool is_token = std::holds_alternative<TokenEvent>(event.what);
-    if (is_token && static_cast<std::int64_t>(events_.size()) >= limit_) return false;
+    if (abandoned_) return;
+    bytes_ += bytes_of(event);
+    if (bytes_ >= limit_) full_ = true;
     events_.push_back(std::move(event));
     arrived_.notify_all();
-    if (!std::exchange(armed_, false)) return true;
+    if (!std::exchange(armed_, false)) return;
   }
   call();
-  return true;
 }
 
 void StreamState::call() {
@@ -44,25 +52,34 @@ void StreamState::call() {
   if (ready) ready();
 }
 
-std::optional<ServiceEvent> StreamState::take() {
-  if (events_.empty()) return std::nullopt;
+// Leaves the lock open.
+std::optional<ServiceEvent> StreamState::take(std::unique_lock<std::mutex>& lock) {
+  armed_ = events_.empty();
+  if (armed_) return std::nullopt;
   ServiceEvent event = std::move(events_.front());
   events_.pop_front();
+  bytes_ -= bytes_of(event);
   over_ = std::holds_alternative<RequestEnd>(event.what);
+  const bool changed = bytes_ <= limit_ / 2 && full_.exchange(false);
+  lock.unlock();
+  if (changed && changed_) changed_();
   return event;
 }
 
 std::optional<ServiceEvent> StreamState::try_next() {
-  const std::lock_guard lock(mutex_);
-  auto event = take();
-  armed_ = !event;
-  return event;
+  std::unique_lock lock(mutex_);
+  return take(lock);
 }
 
 std::optional<ServiceEvent> StreamState::next() {
   std::unique_lock lock(mutex_);
   arrived_.wait(lock, [&] { return over_ || !events_.empty(); });
-  return take();
+  return take(lock);
+}
+
+void StreamState::cancel() {
+  cancelled_ = true;
+  if (is_full() && changed_) changed_();
 }
 
 void StreamState::notify(std::function<void()> ready) {
@@ -82,6 +99,7 @@ void StreamState::abandon() {
   const std::lock_guard lock(mutex_);
   abandoned_ = true;
   events_.clear();
+  bytes_ = 0;
 }
 
 }  // namespace maestrale::engine

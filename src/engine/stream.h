@@ -1,4 +1,5 @@
-// StreamState: the bounded queue between the engine thread and the reader of one answer.
+// StreamState: the bounded queue between the engine thread and the reader of one answer. A full one is a sign
+// to make no more until the reader has taken half of it.
 #pragma once
 
 #include <atomic>
@@ -15,31 +16,37 @@ namespace maestrale::engine {
 
 class StreamState {
  public:
+  // `limit`: bytes of events that wait when it counts as full.
   explicit StreamState(std::int64_t limit) : limit_(limit) {}
 
-  // Engine thread. False where `limit` events wait already; ends always find room.
-  bool push(ServiceEvent event);
-  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  // Engine thread.
+  void push(ServiceEvent event);
+  bool is_full() const { return full_; }
+  // Called on other threads when it is full no more, or when it is full and cancelled.
+  void on_change(std::function<void()> changed) { changed_ = std::move(changed); }
+  bool cancelled() const { return cancelled_; }
 
   // Reader; as in AnswerStream.
   std::optional<ServiceEvent> try_next();
   std::optional<ServiceEvent> next();
   void notify(std::function<void()> ready);
-  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  void cancel();
   // Nobody reads any more.
   void abandon();
 
  private:
-  std::optional<ServiceEvent> take();
+  std::optional<ServiceEvent> take(std::unique_lock<std::mutex>& lock);
   void call();
 
   const std::int64_t limit_;
-  std::atomic<bool> cancelled_{false};
+  std::function<void()> changed_;
+  std::atomic<bool> cancelled_{false}, full_{false};
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::deque<ServiceEvent> events_;
-  bool over_ = false;   // RequestEnd has been taken
-  bool armed_ = false;  // the reader found nothing and is to be told
+  std::int64_t bytes_ = 0;  // of events_
+  bool over_ = false;       // RequestEnd has been taken
+  bool armed_ = false;      // the reader found nothing and is to be told
   bool abandoned_ = false;
   std::recursive_mutex calling_;  // held while `ready_` runs
   std::function<void()> ready_;

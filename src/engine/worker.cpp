@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "engine/identity.h"
 
 namespace maestrale::engine {
 namespace {
@@ -21,43 +20,7 @@ std::span<const PrefixKey> shareable(const Lane& lane) {
   return std::span(lane.keys).first(static_cast<std::size_t>((lane.length() - 1) / ops::kPageTokens));
 }
 
-// Rows that other adapters made are other rows.
-std::string salt_of(const Request& request, const Engine& engine) {
-  if (!request.adapters) return request.tenant;
-  return request.tenant + '\0' + adapters_text(*request.adapters, engine.adapter_identities());
-}
-
 }  // namespace
-
-std::uint64_t Lane::order() const {
-  return request->number * kMaxChoices + static_cast<std::uint64_t>(choice);
-}
-
-Result<std::unique_ptr<Request>> make_request(ServiceRequest asked, const Engine& engine,
-                                              const ServiceOptions& options) {
-  auto request = std::make_unique<Request>();
-  request->tenant = std::move(asked.tenant);
-  request->adapters = asked.generate.adapters;
-  TRY(engine.check_adapters(request->adapters));
-  request->salt = salt_of(*request, engine);
-  request->weight = asked.weight;
-  request->stream = std::make_shared<StreamState>(options.stream_events);
-  request->usage.prompt_tokens = std::ssize(asked.generate.prompt);
-  std::vector<PrefixKey> keys;
-  extend_keys(prefix_root(request->salt), asked.generate.prompt, keys);
-  for (int choice = 0; choice < asked.choices; ++choice) {
-    std::unique_ptr<TokenConstraint> constraint = asked.constraint ? asked.constraint() : nullptr;
-    Answer answer =
-        TRY(Answer::create(asked.generate, engine.context(), engine.tokenizer(), constraint.get()));
-    request->lanes.push_back(std::make_unique<Lane>(Lane{.request = request.get(),
-                                                         .choice = choice,
-                                                         .constraint = std::move(constraint),
-                                                         .answer = std::move(answer),
-                                                         .keys = keys}));
-    ++asked.generate.sampling.seed;
-  }
-  return request;
-}
 
 Worker::Worker(Engine& engine, const ServiceOptions& options, PrefixStore* store)
     : engine_(engine), options_(options) {
@@ -95,9 +58,10 @@ void Worker::add(std::unique_ptr<Request> request) {
 
 void Worker::step() {
   end_cancelled();
+  pause_unread();
   if (transfers_) transfers_->take();
   start_waiting();
-  while (!idle() && !compute()) {
+  while (!idle() && !waits_for_readers() && !compute()) {
     // All wait for the disk, or others lack the pages that it fills.
     if (transfers_ && transfers_->reading()) {
       transfers_->await();
@@ -115,6 +79,24 @@ void Worker::end_cancelled() {
   remove_finished();
 }
 
+// Whoever does not read gives room to others; pages stay in the prefix cache as long as it has room.
+void Worker::pause_unread() {
+  for (const auto& request : requests_) {
+    request->paused = request->stream->is_full();
+    if (!request->paused) continue;
+    for (const auto& lane : request->lanes) {
+      if (!lane->running()) continue;
+      stop(*lane);
+      ++stats_.paused;
+    }
+  }
+}
+
+bool Worker::waits_for_readers() const {
+  return !requests_.empty() &&
+         std::all_of(requests_.begin(), requests_.end(), [](const auto& request) { return request->paused; });
+}
+
 void Worker::end_all(const Error& why) {
   for (const auto& request : requests_) {
     request->error = why;
@@ -124,6 +106,7 @@ void Worker::end_all(const Error& why) {
 }
 
 bool Worker::is_blocked(const Lane& lane) const {
+  if (lane.request->paused) return true;
   const Lane& first = *lane.request->lanes.front();
   if (&lane != &first && lane.in_prompt() && first.in_prompt() && !first.answer.over()) return true;
   if (!cache_) return false;
@@ -193,7 +176,7 @@ void Worker::start_waiting() {
     if (plan.start) {
       start(*lanes_[*plan.start]);
     } else if (plan.stop) {
-      stop(*lanes_[*plan.stop]);
+      preempt(*lanes_[*plan.stop]);
     } else {
       return;
     }
@@ -253,7 +236,12 @@ void Worker::stop(Lane& lane) {
   engine_.close_sequence(lane.sequence);
   lane.sequence = -1;
   lane.computed = lane.kept = lane.stored = lane.done = 0;
-  if (!lane.answer.over()) ++stats_.preempted;
+}
+
+// Of an answer that is not over, for others.
+void Worker::preempt(Lane& lane) {
+  stop(lane);
+  ++stats_.preempted;
 }
 
 // False where nothing could be computed: somebody gave up pages for it, or all wait for the disk.
@@ -261,7 +249,7 @@ bool Worker::compute() {
   survey();
   StepPlan plan = plan_rows(lane_states_, tenant_states_, limits());
   if (plan.stop) {
-    stop(*lanes_[*plan.stop]);
+    preempt(*lanes_[*plan.stop]);
     return false;
   }
   if (plan.rows.empty() && transfers_ && transfers_->reading()) return false;
@@ -305,7 +293,7 @@ bool Worker::make_room(const std::vector<LaneRows>& rows) {
         std::max_element(rows.begin(), rows.end(), [&](const LaneRows& a, const LaneRows& b) {
           return lanes_[a.lane]->order() < lanes_[b.lane]->order();
         });
-    stop(*lanes_[youngest->lane]);
+    preempt(*lanes_[youngest->lane]);
     return false;
   }
   return true;
@@ -424,13 +412,7 @@ bool Worker::give_token(Lane& lane, std::size_t row) {
   if (*event) {
     ++request.usage.completion_tokens;
     ++stats_.completion_tokens;
-    if (!request.stream->push({lane.choice, std::move(**event)})) {
-      request.error = Error{.kind = ErrorKind::kCancelled,
-                            .what = "the answer was not read fast enough",
-                            .expected = std::to_string(options_.stream_events) + " waiting events at most"};
-      end_request(request);
-      return false;
-    }
+    request.stream->push({lane.choice, std::move(**event)});
   }
   if (lane.answer.over()) end_lane(lane);
   return !lane.answer.over();

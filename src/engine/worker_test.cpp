@@ -241,18 +241,32 @@ TEST_F(Workers, OldPagesMakeRoomForNewOnes) {
   EXPECT_EQ(worker_->stats().preempted, 0u);
 }
 
-TEST_F(Workers, AReaderThatIsTooSlowIsCancelled) {
-  make({.stream_events = 4});
-  auto request = make_request({.generate = request_of(some_tokens(5, 256), 50)}, *engine_, options_).value();
-  const auto stream = make_answer_stream(request->stream);
-  worker_->add(std::move(request));
-  for (int i = 0; i < 10 && !worker_->idle(); ++i) worker_->step();
-  EXPECT_TRUE(worker_->idle());
-  const SeenAnswer seen = read_all(*stream);
-  EXPECT_EQ(seen.choices[0].tokens.size(), 4u);
-  EXPECT_EQ(seen.choices[0].reason, FinishReason::kCancelled);
-  ASSERT_TRUE(seen.end->error.has_value());
-  EXPECT_EQ(seen.end->error->kind, ErrorKind::kCancelled);
+TEST_F(Workers, AnAnswerThatNobodyReadsPausesAndHoldsNothing) {
+  for (const bool cached : {true, false}) {
+    make({.stream_bytes = 1000, .prefix_cache = cached});
+    const GenerateRequest asked = request_of(some_tokens(40, 256), 60);
+    auto request = make_request({.generate = asked, .choices = 2}, *engine_, options_).value();
+    const auto stream = make_answer_stream(request->stream);
+    worker_->add(std::move(request));
+    for (int i = 0; i < 30 && !worker_->waits_for_readers(); ++i) worker_->step();
+    ASSERT_TRUE(worker_->waits_for_readers());
+    EXPECT_EQ(worker_->stats().running, 0);
+    EXPECT_EQ(worker_->stats().pages_used, 0);
+    EXPECT_EQ(worker_->stats().preempted, 0u);
+    const std::size_t other = add(some_tokens(5, 256, 9), 20);
+    for (int i = 0; i < 30 && !is_over(other); ++i) step();
+    EXPECT_TRUE(is_over(other)) << "others go on";
+    SeenAnswer seen;
+    while (!worker_->idle()) {
+      worker_->step();
+      if (worker_->waits_for_readers()) read_ready(*stream, seen);
+    }
+    read_ready(*stream, seen);
+    ASSERT_TRUE(seen.end.has_value());
+    for (int choice = 0; choice < 2; ++choice)
+      expect_same(seen.choices[static_cast<std::size_t>(choice)], truth(asked, choice), "paused");
+    EXPECT_GT(worker_->stats().paused, 4u);
+  }
 }
 
 TEST_F(Workers, ConstraintsRuleEachChoice) {

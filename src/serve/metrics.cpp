@@ -71,6 +71,8 @@ constexpr Gauge kEngine[] = {
      [](const engine::ServiceStats& s) { return static_cast<double>(s.store.bytes); }},
     {"num_preemptions_total", "counter", "Sequences put back to make room.",
      [](const engine::ServiceStats& s) { return static_cast<double>(s.preempted); }},
+    {"reader_pauses_total", "counter", "Times that an answer paused because its client read too slowly.",
+     [](const engine::ServiceStats& s) { return static_cast<double>(s.paused); }},
     {"requests_cancelled_total", "counter", "Requests that were cancelled.",
      [](const engine::ServiceStats& s) { return static_cast<double>(s.cancelled); }},
 };
