@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <ctime>
+#include <utility>
 
 #include "serve/api.h"
 #include "serve/dialects/response_items.h"
@@ -105,16 +106,16 @@ void Api::create_response(Call& call) {
     if (!answer.ok()) return respond_refusal(waited, in_their_words(answer.error()));
     if (held->background) {
       StoredResponse kept = stored;
-      kept.response = empty_response(facts, held->echo, "queued");
       kept.running = std::make_shared<NobodyWaits>();
+      kept.response = empty_response(facts, held->echo, "queued");
       net::Response response{.status = 200, .headers = common_headers(waited)};
       response.headers.push_back({"Content-Type", "application/json"});
       response.body = json::serialize(kept.response);
-      waited.exchange->respond(std::move(response));  // it is counted and logged when it is over
-      waited.exchange = kept.running;
       kept.response["status"] = "in_progress";
-      responses_.put(id, std::move(kept));
-      held->translation.stream = true;  // its events are what the response is made of
+      const auto exchange = std::exchange(waited.exchange, kept.running);
+      responses_.put(id, std::move(kept));     // before its id is told: the client may ask at once
+      exchange->respond(std::move(response));  // it is counted and logged when it is over
+      held->translation.stream = true;         // its events are what the response is made of
     }
     start(std::move(waited), std::move(held->translation), std::move(answer).value());
   });
