@@ -19,8 +19,6 @@ constexpr Frame kFrames[] = {
      "\n"},
     {"mistral", "[ARGS]", "[TOOL_CALLS]", "[TOOL_CALLS]", "[ARGS]", "", ""},
     {"mistral", "", "[TOOL_CALLS]", "[TOOL_CALLS][{\"name\": \"", "\", \"arguments\": ", "}]"},
-    {"llama3", "", "", "{\"name\": \"", "\", \"parameters\": ", "}"},
-    {"llama4", "", "", "{\"name\": \"", "\", \"parameters\": ", "}"},
     {"deepseek", "", "<｜tool▁call▁begin｜>", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "\n```json\n",
      "\n```<｜tool▁call▁end｜>", "\n"},
     {"harmony", "", "", "<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", ""},

@@ -4,21 +4,12 @@
 #include <optional>
 
 #include "chat/call_constraint.h"
+#include "chat/combined_constraint.h"
+#include "chat/plain_calls.h"
 #include "chat/token_mask.h"
 
 namespace maestrale::chat {
 namespace {
-
-class Shaped final : public engine::TokenConstraint {
- public:
-  explicit Shaped(grammar::Matcher matcher) : matcher_(std::move(matcher)) {}
-  void mask(TokenMask mask) override { matcher_.mask(mask); }
-  bool accept(text::TokenId token) override { return matcher_.accept(token); }
-  bool finished() const override { return matcher_.finished(); }
-
- private:
-  grammar::Matcher matcher_;
-};
 
 // How the thoughts begin and end.
 struct Thoughts {
@@ -147,9 +138,21 @@ bool is_forced(const ToolChoice& choice) {
   return choice.kind == ToolChoice::Kind::kRequired || choice.kind == ToolChoice::Kind::kNamed;
 }
 
+// The same, of a model whose calls begin as any text may.
+Result<MakeConstraint> plain_calls_or_text(const ConstraintPlan& plan, const ChatRequest& request) {
+  const OutputShape shape = TRY(no_plain_call(*plan.dialect, *plan.grammars, request.common.shape));
+  const MakeConstraint text = TRY(text_constraint(plan, shape));
+  const PlainCallsPtr calls =
+      TRY(plan_plain_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, request.tools));
+  return MakeConstraint([calls, text, parallel = request.parallel_calls] {
+    return make_plain_calls_or_text(*calls, text(), parallel);
+  });
+}
+
 // The answer is calls, or text that keeps the shape.
 Result<MakeConstraint> calls_or_text(const ConstraintPlan& plan, const ChatRequest& request,
                                      const MakeConstraint& text) {
+  if (has_plain_calls(*plan.dialect)) return plain_calls_or_text(plan, request);
   const std::string& where = request.common.shape.where;
   auto calls = plan_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, request.tools);
   if (!calls.ok() && calls.error().where != "tools") return std::move(calls).error();
@@ -170,6 +173,13 @@ Result<MakeConstraint> calls_constraint(const ConstraintPlan& plan, const ChatRe
   if (!forced && !any_strict(request.tools)) return MakeConstraint();
   const json::array tools =
       kind == Kind::kNamed ? only_named(request.tools, request.tool_choice.name) : request.tools;
+  if (has_plain_calls(*plan.dialect)) {
+    const PlainCallsPtr plain = TRY(plan_plain_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, tools));
+    if (forced) return MakeConstraint([plain] { return make_plain_calls(*plain, false); });
+    return MakeConstraint([plain, several = request.parallel_calls, begun = plan.start == TurnStart::kText] {
+      return make_strict_plain_calls(plain, several, begun);
+    });
+  }
   auto calls = plan_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, tools);
   if (!calls.ok()) {
     if (forced && calls.error().where == "tools") calls.error().where = "tool_choice";
@@ -197,7 +207,7 @@ Result<MakeConstraint> text_constraint(const ConstraintPlan& plan, const OutputS
   return MakeConstraint([grammar, table, begun = plan.begun] {
     grammar::Matcher matcher(grammar, table);
     (void)matcher.begin_with(begun);
-    return std::make_unique<Shaped>(std::move(matcher));
+    return matching(std::move(matcher));
   });
 }
 

@@ -166,7 +166,7 @@ TEST_F(Constraints, CallsOrTextOfAShape) {
   }
   Walk thinking(*tokenizer_, make("hermes", request).value());
   EXPECT_EQ(thinking.take("<think>hm</think>{}x"), "<think>hm</think>{}");
-  for (const char* dialect : {"llama3", "llama4", "harmony", "gemma"}) {
+  for (const char* dialect : {"harmony", "gemma"}) {
     const auto refused = make(dialect, request);
     ASSERT_FALSE(refused.ok()) << dialect;
     EXPECT_EQ(refused.error().where, "response_format");
@@ -176,6 +176,65 @@ TEST_F(Constraints, CallsOrTextOfAShape) {
   request.tool_choice.kind = ToolChoice::Kind::kRequired;
   Walk forced(*tokenizer_, make("hermes", request).value());
   EXPECT_EQ(forced.take(cases[0].second), cases[0].second);
+}
+
+TEST_F(Constraints, CallsThatBeginAsAnyTextBesideAShape) {
+  const std::string call = R"({"name": "fg", "parameters": {"a": 1}})";
+  ChatRequest request = with_tools(ToolChoice::Kind::kAuto);
+  request.common.shape.kind = OutputShape::Kind::kJsonObject;
+  const auto made = make("llama3", request);
+  ASSERT_TRUE(made.ok()) << made.error().render();
+  Walk two(*tokenizer_, *made);
+  EXPECT_EQ(two.take(call + "; " + call + "x"), call + "; " + call);
+  for (const char* text : {R"({"b": 1})", R"({"name": "Bob"})", R"({"name": 1, "parameters": {"b": 1}})",
+                           R"({"function": "fg", "parameters": {}})"}) {
+    Walk walk(*tokenizer_, *made);
+    EXPECT_EQ(walk.take(text + std::string("x")), text);
+    EXPECT_TRUE(walk.finished());
+  }
+  // What reads as a call is one: of these tools, with their arguments.
+  EXPECT_EQ(Walk(*tokenizer_, *made).take(R"({"name": "fg", "parameters": {"b)"),
+            R"({"name": "fg", "parameters": {")");
+  EXPECT_EQ(Walk(*tokenizer_, *made).take(R"({"name": "x", "arguments": {)"), R"({"name": "x", "arguments)");
+  request.parallel_calls = false;
+  EXPECT_EQ(Walk(*tokenizer_, make("llama3", request).value()).take(call + ";"), call);
+  const auto shape = [&](OutputShape wanted) {
+    return make("llama3", [&] {
+      ChatRequest other = request;
+      other.common.shape = std::move(wanted);
+      return other;
+    }());
+  };
+  using Kind = OutputShape::Kind;
+  const json::value no_choice =
+      parse_json(R"({"type":"object","required":["name","parameters"],"additionalProperties":false,)"
+                 R"("properties":{"name":{"type":"string"},"parameters":{"type":"object"}}})",
+                 "test")
+          .value();
+  EXPECT_EQ(shape({.kind = Kind::kJsonSchema, .schema = no_choice, .where = "w"}).error().where, "w");
+  EXPECT_FALSE(shape({.kind = Kind::kRegex, .source = R"(\{"name.*)"}).ok());
+  EXPECT_FALSE(shape({.kind = Kind::kChoice, .choices = {"yes", call}}).ok());
+  const auto regex = shape({.kind = Kind::kRegex, .source = "<.*"});
+  ASSERT_TRUE(regex.ok()) << regex.error().render();
+  EXPECT_EQ(Walk(*tokenizer_, *regex).take("<|python_tag|>f()"), "<|python_tag|");
+  EXPECT_TRUE(shape({.kind = Kind::kChoice, .choices = {"yes", "{}"}}).ok());
+}
+
+TEST_F(Constraints, StrictCallsThatBeginAsAnyText) {
+  const auto tokenizer = bytes_and({"<|eot_id|>", "<|python_tag|>"});
+  Grammars grammars(*tokenizer);
+  const auto made = chat_constraint(
+      {.tokenizer = tokenizer.get(), .dialect = find_dialect("llama3"), .grammars = &grammars},
+      with_tools(ToolChoice::Kind::kAuto, true));
+  ASSERT_TRUE(made.ok()) << made.error().render();
+  const std::string call = R"({"name": "f", "parameters": {"a": 1}})";
+  for (const std::string& text :
+       {std::string(R"(Text with {"name": "x"} and [f()])"), std::string(R"({"b": "name"})"),
+        call + "; " + call, "<|python_tag|>" + call, "So: <|python_tag|>" + call})
+    EXPECT_EQ(Walk(*tokenizer, *made).take(text), text);
+  EXPECT_EQ(Walk(*tokenizer, *made).take(R"({"name": "x")"), R"({"name": ")");
+  EXPECT_EQ(Walk(*tokenizer, *made).take(R"(<|python_tag|>f())"), "<|python_tag|>");
+  EXPECT_EQ(Walk(*tokenizer, *made).take("[f(a=1)]"), "[f");
 }
 
 TEST_F(Constraints, RefusesByName) {

@@ -1,8 +1,28 @@
 #include "chat/grammars.h"
 
+#include <fmt/core.h>
+
 #include <boost/json/serialize.hpp>
 
 namespace maestrale::chat {
+namespace {
+
+// Arguments are an object, whether their schema says so or not.
+json::value only_objects(const json::value& schema) {
+  if (!schema.is_object()) return schema;
+  json::object narrowed = schema.get_object();
+  const json::value* type = narrowed.if_contains("type");
+  if (type == nullptr) {
+    narrowed["type"] = "object";
+  } else if (*type != "object") {
+    json::array all{json::object{{"type", "object"}}};
+    if (narrowed.contains("allOf")) all.push_back(json::object{{"allOf", narrowed["allOf"]}});
+    narrowed["allOf"] = std::move(all);
+  }
+  return narrowed;
+}
+
+}  // namespace
 
 grammar::TokenTablePtr Grammars::table() {
   const std::lock_guard lock(mutex_);
@@ -55,9 +75,26 @@ Result<grammar::GrammarPtr> Grammars::arguments(const json::value& schema, bool 
                                                 const std::string& where) {
   const grammar::JsonStyle compact{.compact = true};
   auto made = kept("arguments " + json::serialize(schema),
-                   [&] { return grammar::compile_json_schema(schema, compact, where); });
+                   [&] { return grammar::compile_json_schema(only_objects(schema), compact, where); });
   if (made.ok() || strict) return made;
   return kept("any arguments", [&] { return grammar::compile_json_object(compact); });
+}
+
+Result<grammar::GrammarPtr> Grammars::calls(const grammar::CallForm& form, const json::array& tools) {
+  std::vector<grammar::CallSchema> functions;
+  std::string key =
+      fmt::format("calls {} {} {} {} {}", form.before, form.between, form.after, form.separator, form.many);
+  for (std::size_t i = 0; i < tools.size(); ++i) {
+    const json::object& function = tools[i].at("function").as_object();
+    const std::string where = fmt::format("tools[{}].function.parameters", i);
+    const std::string name = json::serialize(function.at("name"));
+    json::value parameters = only_objects(function.at("parameters"));
+    if (!function.contains("strict") && !arguments(parameters, true, where).ok())
+      parameters = json::object{{"type", "object"}};
+    key += name + json::serialize(parameters);
+    functions.push_back({name.substr(1, name.size() - 2), std::move(parameters), where});
+  }
+  return kept(key, [&] { return grammar::compile_calls(form, functions); });
 }
 
 Result<grammar::GrammarPtr> Grammars::names(const std::vector<std::string>& names) {

@@ -22,6 +22,8 @@ class Grammars {
   // The arguments of a call. What the schema says and the grammar cannot keep is refused where `strict`; else
   // any object is taken.
   Result<grammar::GrammarPtr> arguments(const json::value& schema, bool strict, const std::string& where);
+  // Whole calls of `tools` (as ChatRequest has them), with arguments as arguments() takes them.
+  Result<grammar::GrammarPtr> calls(const grammar::CallForm& form, const json::array& tools);
   Result<grammar::GrammarPtr> names(const std::vector<std::string>& names);
 
  private:

@@ -43,6 +43,20 @@ Result<GrammarPtr> compile_gbnf(std::string_view source, const std::string& wher
 // One of these texts (at least one; none of them empty).
 Result<GrammarPtr> compile_choices(std::span<const std::string> choices, const std::string& where = "choice");
 
+// How a model writes calls in text that is JSON but for what stands round it.
+struct CallForm {
+  std::string before, between, after;  // one call: BEFORE NAME BETWEEN ARGUMENTS AFTER
+  std::string separator = {};          // between two calls
+  bool many = false;                   // one call or more; else exactly one
+};
+struct CallSchema {
+  std::string name;        // as it is to be written
+  json::value parameters;  // the schema of the arguments
+  std::string where;       // of the schema, in errors
+};
+// Calls of these functions (at least one).
+Result<GrammarPtr> compile_calls(const CallForm& form, std::span<const CallSchema> functions);
+
 // The vocabulary of one tokenizer, arranged for masks. Immutable and safe to share; one per tokenizer is
 // enough. Building takes some 0.1 s and 20 MB for 128,000 tokens. Independent of the tokenizer afterwards.
 class TokenTable;
