@@ -21,7 +21,6 @@ constexpr Frame kFrames[] = {
     {"mistral", "", "[TOOL_CALLS]", "[TOOL_CALLS][{\"name\": \"", "\", \"arguments\": ", "}]"},
     {"deepseek", "", "<｜tool▁call▁begin｜>", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "\n```json\n",
      "\n```<｜tool▁call▁end｜>", "\n"},
-    {"harmony", "", "", "<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", ""},
 };
 
 class CallSequence {

@@ -17,7 +17,7 @@ namespace maestrale::chat {
 
 // One request's calls: literal tokens, a name, literal tokens, the arguments of that name, literal tokens.
 struct CallPlan {
-  std::string mark;  // begins a call; empty where it may be the beginning of any text
+  std::string mark;                                // begins a call
   std::vector<text::TokenId> before, before_rest;  // whole, and what follows the mark
   std::vector<text::TokenId> between, after;
   std::vector<text::TokenId> next;  // as `before`, of a call that follows another; empty: none follows

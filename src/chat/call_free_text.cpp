@@ -34,12 +34,7 @@ std::map<std::string, std::string> continuations(const std::vector<std::string_v
 
 // A mark has its only '<' at its beginning; so a text without marks is a row of pieces, each of which begins
 // with '<', goes along a mark as far as it can, and then leaves it.
-std::string unmarked_rules(const Dialect& dialect) {
-  std::vector<std::string_view> marks;
-  for (const ReasoningMarks& reasoning : dialect.reasoning) marks.push_back(reasoning.open);
-  for (const CallTrigger& call : dialect.calls) {
-    if (call.anywhere) marks.push_back(call.mark);
-  }
+std::string unmarked_rules(const std::vector<std::string_view>& marks) {
   std::string pieces;
   for (const auto& [begun, next] : continuations(marks)) {
     if (begun.empty()) continue;
@@ -73,13 +68,24 @@ std::string no_call_name() {
 
 }  // namespace
 
-std::string unmarked_text(const Dialect& dialect) { return unmarked_rules(dialect) + "root ::= text\n"; }
+std::string unmarked_text(const std::vector<std::string_view>& marks) {
+  return unmarked_rules(marks) + "root ::= text\n";
+}
+
+std::vector<std::string_view> opening_marks(const Dialect& dialect) {
+  std::vector<std::string_view> marks;
+  for (const ReasoningMarks& reasoning : dialect.reasoning) marks.push_back(reasoning.open);
+  for (const CallTrigger& call : dialect.calls) {
+    if (call.anywhere) marks.push_back(call.mark);
+  }
+  return marks;
+}
 
 std::string call_free_answer(const Dialect& dialect) {
   const std::string blanks = "[" + std::string(kBlanks) + "]*";
-  return unmarked_rules(dialect) + "key ::= " + no_call_key() + "\nname ::= " + no_call_name() +
-         "\nroot ::= " + blanks + " (\"{\" " + blanks + " key | \"[\" " + blanks + " name | " +
-         not_beginning_with("{\\[" + std::string(kBlanks)) + ")\n";
+  return unmarked_rules(opening_marks(dialect)) + "key ::= " + no_call_key() +
+         "\nname ::= " + no_call_name() + "\nroot ::= " + blanks + " (\"{\" " + blanks + " key | \"[\" " +
+         blanks + " name | " + not_beginning_with("{\\[" + std::string(kBlanks)) + ")\n";
 }
 
 }  // namespace maestrale::chat

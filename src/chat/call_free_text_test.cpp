@@ -53,11 +53,12 @@ TEST_P(CallFreeText, LeavesOutWhatBeginsLikeACall) {
   for (const char* text : {"{\"name\": \"f\"}", " {\n\"parameters\": {}", "{\"id\"", "[f(", "[ a.b-c(x)",
                            "<think>", "text <think>"})
     EXPECT_FALSE(matches(answer, text)) << text;
-  EXPECT_TRUE(matches(unmarked_text(dialect()), "{\"name\": \"f\"}"));
+  EXPECT_TRUE(matches(unmarked_text(opening_marks(dialect())), "{\"name\": \"f\"}"));
   for (const CallTrigger& call : dialect().calls) {
     if (!call.anywhere) continue;
     EXPECT_FALSE(matches(answer, "x" + std::string(call.mark))) << call.mark;
-    EXPECT_FALSE(matches(unmarked_text(dialect()), "<<" + std::string(call.mark) + "f()")) << call.mark;
+    EXPECT_FALSE(matches(unmarked_text(opening_marks(dialect())), "<<" + std::string(call.mark) + "f()"))
+        << call.mark;
   }
 }
 

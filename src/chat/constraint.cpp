@@ -5,8 +5,10 @@
 
 #include "chat/call_constraint.h"
 #include "chat/combined_constraint.h"
+#include "chat/harmony_constraint.h"
 #include "chat/plain_calls.h"
 #include "chat/token_mask.h"
+#include "chat/wanted_tools.h"
 
 namespace maestrale::chat {
 namespace {
@@ -83,8 +85,7 @@ class AfterThoughts final : public engine::TokenConstraint {
 
 std::shared_ptr<const Thoughts> thoughts_of(const ConstraintPlan& plan, std::int64_t budget) {
   if (plan.dialect == nullptr || plan.start == TurnStart::kText) return nullptr;
-  const bool channels = plan.dialect->channels;
-  if (!channels && plan.dialect->reasoning.empty()) return nullptr;
+  if (plan.dialect->reasoning.empty()) return nullptr;
   const text::Tokenizer& tokenizer = *plan.tokenizer;
   const auto encode = [&tokenizer](std::string_view text) {
     return tokenizer.encode(text, {.add_special = false, .parse_special = true});
@@ -93,13 +94,6 @@ std::shared_ptr<const Thoughts> thoughts_of(const ConstraintPlan& plan, std::int
   out->tokenizer = &tokenizer;
   out->budget = budget;
   out->ends.assign(tokenizer.end_tokens().begin(), tokenizer.end_tokens().end());
-  if (channels) {
-    // Every message names its channel: what comes before the final one is thought.
-    out->close = "<|channel|>final<|message|>";
-    out->force = encode(budget == 0 ? out->close : "<|end|><|start|>assistant" + out->close);
-    out->begun = true;
-    return out;
-  }
   const ReasoningMarks& marks = plan.dialect->reasoning.front();
   out->close = marks.close;
   out->force = encode(marks.close);
@@ -113,29 +107,11 @@ Error unsupported(std::string what, std::string where) {
   return Error{.kind = ErrorKind::kUnsupported, .what = std::move(what), .where = std::move(where)};
 }
 
-bool any_strict(const json::array& tools) {
-  return std::any_of(tools.begin(), tools.end(), [](const json::value& tool) {
-    return tool.at("function").as_object().contains("strict");
-  });
-}
-
-json::array only_named(const json::array& tools, const std::string& name) {
-  json::array out;
-  for (const json::value& tool : tools) {
-    if (tool.at("function").at("name").as_string() == name) out.push_back(tool);
-  }
-  return out;
-}
-
 MakeConstraint wrapped(std::shared_ptr<const Thoughts> thoughts, MakeConstraint inner) {
   if (thoughts == nullptr) return inner;
   return [thoughts, inner]() -> std::unique_ptr<engine::TokenConstraint> {
     return std::make_unique<AfterThoughts>(thoughts, inner ? inner() : nullptr);
   };
-}
-
-bool is_forced(const ToolChoice& choice) {
-  return choice.kind == ToolChoice::Kind::kRequired || choice.kind == ToolChoice::Kind::kNamed;
 }
 
 // The same, of a model whose calls begin as any text may.
@@ -156,7 +132,7 @@ Result<MakeConstraint> calls_or_text(const ConstraintPlan& plan, const ChatReque
   const std::string& where = request.common.shape.where;
   auto calls = plan_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, request.tools);
   if (!calls.ok() && calls.error().where != "tools") return std::move(calls).error();
-  if (!calls.ok() || (*calls)->mark.empty() || begins_as_call(**calls, *text()))
+  if (!calls.ok() || begins_as_call(**calls, *text()))
     return unsupported(
         "calls of this model cannot be told from a text of this shape: not together with tools", where);
   return MakeConstraint([shared = *calls, text, parallel = request.parallel_calls] {
@@ -166,13 +142,9 @@ Result<MakeConstraint> calls_or_text(const ConstraintPlan& plan, const ChatReque
 
 // What the tools ask for; empty where nothing.
 Result<MakeConstraint> calls_constraint(const ConstraintPlan& plan, const ChatRequest& request) {
-  using Kind = ToolChoice::Kind;
-  const Kind kind = request.tool_choice.kind;
+  const json::array tools = wanted_tools(request);
   const bool forced = is_forced(request.tool_choice);
-  if (request.tools.empty() || kind == Kind::kNone) return MakeConstraint();
-  if (!forced && !any_strict(request.tools)) return MakeConstraint();
-  const json::array tools =
-      kind == Kind::kNamed ? only_named(request.tools, request.tool_choice.name) : request.tools;
+  if (tools.empty() || (!forced && !any_strict(tools))) return MakeConstraint();
   if (has_plain_calls(*plan.dialect)) {
     const PlainCallsPtr plain = TRY(plan_plain_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, tools));
     if (forced) return MakeConstraint([plain] { return make_plain_calls(*plain, false); });
@@ -187,8 +159,6 @@ Result<MakeConstraint> calls_constraint(const ConstraintPlan& plan, const ChatRe
   }
   const auto shared = *calls;
   if (forced) return MakeConstraint([shared] { return make_forced_call(shared); });
-  if (shared->mark.empty())
-    return unsupported("strict calls of this model cannot be told from text", "tools");
   return MakeConstraint([shared] { return make_strict_calls(shared); });
 }
 
@@ -212,6 +182,7 @@ Result<MakeConstraint> text_constraint(const ConstraintPlan& plan, const OutputS
 }
 
 Result<MakeConstraint> chat_constraint(const ConstraintPlan& plan, const ChatRequest& request) {
+  if (plan.dialect != nullptr && plan.dialect->channels) return harmony_constraint(plan, request);
   const OutputShape& shape = request.common.shape;
   MakeConstraint calls = TRY(calls_constraint(plan, request));
   MakeConstraint text = TRY(text_constraint(plan, shape));
@@ -224,8 +195,6 @@ Result<MakeConstraint> chat_constraint(const ConstraintPlan& plan, const ChatReq
   const bool limited = request.reasoning_budget >= 0 && thoughts != nullptr;
   const MakeConstraint inner = calls ? calls : text;
   if (!inner && !limited) return MakeConstraint();
-  // A forced call of a model with channels is a channel of its own: it comes first.
-  if (calls && plan.dialect->channels) return calls;
   return wrapped(thoughts, inner);
 }
 

@@ -166,7 +166,7 @@ TEST_F(Constraints, CallsOrTextOfAShape) {
   }
   Walk thinking(*tokenizer_, make("hermes", request).value());
   EXPECT_EQ(thinking.take("<think>hm</think>{}x"), "<think>hm</think>{}");
-  for (const char* dialect : {"harmony", "gemma"}) {
+  for (const char* dialect : {"harmony", "gemma"}) {  // harmony: not with this vocabulary
     const auto refused = make(dialect, request);
     ASSERT_FALSE(refused.ok()) << dialect;
     EXPECT_EQ(refused.error().where, "response_format");
@@ -235,6 +235,86 @@ TEST_F(Constraints, StrictCallsThatBeginAsAnyText) {
   EXPECT_EQ(Walk(*tokenizer, *made).take(R"({"name": "x")"), R"({"name": ")");
   EXPECT_EQ(Walk(*tokenizer, *made).take(R"(<|python_tag|>f())"), "<|python_tag|>");
   EXPECT_EQ(Walk(*tokenizer, *made).take("[f(a=1)]"), "[f");
+}
+
+class HarmonyConstraints : public Constraints {
+ protected:
+  MakeConstraint made(const ChatRequest& request, TurnStart start = TurnStart::kNew) {
+    const ConstraintPlan plan{.tokenizer = harmony_.get(),
+                              .dialect = find_dialect("harmony"),
+                              .grammars = &messages_,
+                              .start = start};
+    return chat_constraint(plan, request).value();
+  }
+  std::string taken(const MakeConstraint& make, const std::string& text) {
+    return Walk(*harmony_, make).take(text);
+  }
+
+  text::TokenizerPtr harmony_ = bytes_and({"<|start|>", "<|channel|>", "<|message|>", "<|constrain|>",
+                                           "<|end|>", "<|call|>", "<|return|>", "<|endoftext|>"});
+  Grammars messages_{*harmony_};
+  const std::string thoughts_ = "<|channel|>analysis<|message|>hm {<|end|><|start|>assistant";
+  const std::string final_ = "<|channel|>final<|message|>";
+  const std::string call_ = "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"a\":1}";
+};
+
+TEST_F(HarmonyConstraints, AForcedCallComesAfterThoughts) {
+  const MakeConstraint make = made(with_tools(ToolChoice::Kind::kRequired));
+  for (const std::string& call :
+       {call_, std::string(" to=functions.fg<|channel|>commentary json<|message|>{\"a\":1}"),
+        std::string("<|channel|>commentary to=functions.fg<|message|>{\"a\":1}")}) {
+    for (const std::string& text : {call, thoughts_ + call, thoughts_ + thoughts_ + call}) {
+      Walk walk(*harmony_, make);
+      EXPECT_EQ(walk.take(text + "x"), text);
+      EXPECT_TRUE(walk.finished());
+    }
+  }
+  EXPECT_EQ(taken(make, final_), "<|channel|>");
+  EXPECT_EQ(taken(make, "<|channel|>commentary<|message|>"), "<|channel|>commentary");
+  EXPECT_EQ(taken(make, "<|channel|>commentary to=functions.x"), "<|channel|>commentary to=functions.");
+  EXPECT_EQ(taken(make, "<|channel|>analysis<|message|>a<|return|>"), "<|channel|>analysis<|message|>a");
+}
+
+TEST_F(HarmonyConstraints, StrictCallsAmongOtherMessages) {
+  const MakeConstraint make = made(with_tools(ToolChoice::Kind::kAuto, true));
+  const std::string preamble = "<|channel|>commentary<|message|>I look.<|end|><|start|>assistant";
+  for (const std::string& text : {thoughts_ + preamble + call_, final_ + "a < b <| {<|return|>"})
+    EXPECT_EQ(taken(make, text), text);
+  EXPECT_EQ(taken(make, "<|channel|>commentary to=functions.f<|message|>{\"b"),
+            "<|channel|>commentary to=functions.f<|message|>{\"");
+  // Marks that are spelled out would be read as marks.
+  Walk spelled(*harmony_, make);
+  EXPECT_EQ(spelled.take(final_ + "<|start|"), final_ + "<|start|");
+  EXPECT_FALSE(spelled.allows('>'));
+}
+
+TEST_F(HarmonyConstraints, AShapeIsForTheFinalMessage) {
+  ChatRequest request = with_tools(ToolChoice::Kind::kAuto);
+  request.common.shape = {.kind = OutputShape::Kind::kChoice, .choices = {"yes", "no"}};
+  for (const std::string& text : {thoughts_ + final_ + "yes", thoughts_ + call_})
+    EXPECT_EQ(taken(made(request), text), text);
+  EXPECT_EQ(taken(made(request), final_ + "maybe"), final_);
+  EXPECT_EQ(taken(made(request), "<|channel|>commentary<|message|>"), "<|channel|>commentary");
+  EXPECT_EQ(taken(made(request, TurnStart::kText), "nope"), "no");
+  request.tools.clear();
+  EXPECT_EQ(taken(made(request), "<|channel|>commentary"), "<|channel|>");
+}
+
+TEST_F(HarmonyConstraints, ABudgetIsForTheThoughts) {
+  ChatRequest request = with_tools(ToolChoice::Kind::kRequired);
+  request.reasoning_budget = 3;
+  const std::string analysis = "<|channel|>analysis<|message|>";
+  const std::string next = "<|end|><|start|>assistant";
+  EXPECT_EQ(taken(made(request), analysis + "abcd"), analysis + "abc");
+  EXPECT_EQ(taken(made(request), analysis + "abc" + next + call_), analysis + "abc" + next + call_);
+  EXPECT_EQ(taken(made(request), analysis + "ab" + next + analysis + "cd"),
+            analysis + "ab" + next + analysis + "c");
+  EXPECT_EQ(taken(made(request), analysis + "abc" + next + analysis),
+            analysis + "abc" + next + "<|channel|>");
+  request.reasoning_budget = 0;
+  EXPECT_EQ(taken(made(request), analysis), "<|channel|>");
+  request.tool_choice.kind = ToolChoice::Kind::kAuto;
+  EXPECT_EQ(taken(made(request), final_ + "free text"), final_ + "free text");
 }
 
 TEST_F(Constraints, RefusesByName) {

@@ -199,6 +199,8 @@ OutputShape person() { return {.kind = OutputShape::Kind::kJsonSchema, .schema =
 
 const std::vector<std::string> kLlama3 = {"<|eot_id|>", "<|python_tag|>", "<|x|>"};
 const std::vector<std::string> kLlama4 = {"<|eot|>", "<|python_start|>", "<|python_end|>"};
+const std::vector<std::string> kHarmony = {"<|start|>", "<|channel|>", "<|message|>", "<|constrain|>",
+                                           "<|end|>",   "<|call|>",    "<|return|>",  "<|endoftext|>"};
 using Kind = ToolChoice::Kind;
 
 INSTANTIATE_TEST_SUITE_P(Llama, Walks,
@@ -210,6 +212,13 @@ INSTANTIATE_TEST_SUITE_P(Llama, Walks,
                                          Case{"llama4", kLlama4, Kind::kRequired},
                                          Case{"llama4", kLlama4, Kind::kAuto, true},
                                          Case{"llama4", kLlama4, Kind::kAuto, true, person()}));
+
+INSTANTIATE_TEST_SUITE_P(Harmony, Walks,
+                         testing::Values(Case{"harmony", kHarmony, Kind::kRequired},
+                                         Case{"harmony", kHarmony, Kind::kNamed, true, {}, 5},
+                                         Case{"harmony", kHarmony, Kind::kAuto, true},
+                                         Case{"harmony", kHarmony, Kind::kAuto, false, object(), 0},
+                                         Case{"harmony", kHarmony, Kind::kAuto, true, person(), 20}));
 
 }  // namespace
 }  // namespace maestrale::chat

@@ -140,7 +140,7 @@ Result<std::shared_ptr<const PlainCalls>> plan_plain_calls(const Dialect& dialec
     return grammars.shape({.kind = OutputShape::Kind::kGrammar, .source = std::move(source)});
   };
   plan->answer = TRY(free_text(call_free_answer(dialect)));
-  plan->text = TRY(free_text(unmarked_text(dialect)));
+  plan->text = TRY(free_text(unmarked_text(opening_marks(dialect))));
   plan->table = grammars.table();
   return std::shared_ptr<const PlainCalls>(std::move(plan));
 }
