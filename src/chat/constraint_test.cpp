@@ -220,6 +220,36 @@ TEST_F(Constraints, CallsThatBeginAsAnyTextBesideAShape) {
   EXPECT_TRUE(shape({.kind = Kind::kChoice, .choices = {"yes", "{}"}}).ok());
 }
 
+TEST_F(Constraints, CallsInPython) {
+  ChatRequest request;
+  const auto parameters = [](const char* source) { return parse_json(source, "test").value(); };
+  json::object function{{"name", "f"}, {"strict", true}};
+  function["parameters"] = parameters(R"({"type": "object", "properties": {"s": {"type": "string"},
+      "b": {"enum": [true, null]}, "o": {"type": "object", "additionalProperties": {"type": "integer"}}},
+      "required": ["s"]})");
+  request.tools.push_back(json::object{{"type", "function"}, {"function", function}});
+  request.tool_choice.kind = ToolChoice::Kind::kRequired;
+  const auto made = make("llama4", request);
+  ASSERT_TRUE(made.ok()) << made.error().render();
+  for (const char* text : {R"([f(s="it's \n\u00e9 \\", b=True, o={"k": -3})])", R"([f(s="",b=None)])",
+                           R"({"name": "f", "parameters": {"s": "a"}})"}) {
+    Walk walk(*tokenizer_, *made);
+    EXPECT_EQ(walk.take(text + std::string("x")), text);
+    EXPECT_TRUE(walk.finished());
+  }
+  const std::pair<const char*, const char*> others[] = {{R"([f(b=True)])", R"([f()"},
+                                                        {R"([f(s="a", b=true)])", R"([f(s="a", b=)"},
+                                                        {R"([f(s="\/")])", R"([f(s="\)"},
+                                                        {R"([f(s="\ud83d\ude00")])", R"([f(s="\ud)"},
+                                                        {R"([f(s="a"), f(s="b")])", R"([f(s="a"))"}};
+  for (const auto& [text, taken] : others) EXPECT_EQ(Walk(*tokenizer_, *made).take(text), taken);
+  EXPECT_FALSE(Walk(*tokenizer_, make("llama3", request).value()).allows('['));
+  // Names that are none in Python: only JSON is left.
+  request.tools[0].at("function").as_object()["parameters"] =
+      parameters(R"({"type":"object","properties":{"a b":{"type":"integer"}},"required":["a b"]})");
+  EXPECT_FALSE(Walk(*tokenizer_, make("llama4", request).value()).allows('['));
+}
+
 TEST_F(Constraints, StrictCallsThatBeginAsAnyText) {
   const auto tokenizer = bytes_and({"<|eot_id|>", "<|python_tag|>"});
   Grammars grammars(*tokenizer);

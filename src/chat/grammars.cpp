@@ -83,7 +83,8 @@ Result<grammar::GrammarPtr> Grammars::arguments(const json::value& schema, bool 
 Result<grammar::GrammarPtr> Grammars::calls(const grammar::CallForm& form, const json::array& tools) {
   std::vector<grammar::CallSchema> functions;
   std::string key =
-      fmt::format("calls {} {} {} {} {}", form.before, form.between, form.after, form.separator, form.many);
+      fmt::format("calls {} {} {} {} {} {} {} {}", form.open, form.before, form.between, form.after,
+                  form.separator, form.close, form.many, form.syntax == grammar::ValueSyntax::kPython);
   for (std::size_t i = 0; i < tools.size(); ++i) {
     const json::object& function = tools[i].at("function").as_object();
     const std::string where = fmt::format("tools[{}].function.parameters", i);

@@ -15,8 +15,10 @@ using Part = std::unique_ptr<engine::TokenConstraint>;
 struct PlainForm {
   std::string_view dialect, mark;
   bool many_marked;
+  bool python;  // calls may also be [f(a=1), g()]
 };
-constexpr PlainForm kForms[] = {{"llama3", "<|python_tag|>", false}, {"llama4", "<|python_start|>", true}};
+constexpr PlainForm kForms[] = {{"llama3", "<|python_tag|>", false, false},
+                                {"llama4", "<|python_start|>", true, true}};
 
 const PlainForm* form_of(const Dialect& dialect) {
   const auto* found = std::find_if(std::begin(kForms), std::end(kForms),
@@ -63,6 +65,25 @@ Part with_mark(const PlainCalls& plan, Part before, bool several, bool anywhere)
   return std::make_unique<MarkedCalls>(
       std::move(before), calls_of(several && plan.many_marked ? plan.many : plan.one, plan.table), *plan.mark,
       anywhere);
+}
+
+// Whether read_python_calls() takes every tool's name for one.
+bool python_names(const json::array& tools) {
+  const std::string first = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-.",
+                    others = first + "0123456789";
+  return std::all_of(tools.begin(), tools.end(), [&](const json::value& tool) {
+    const std::string name(tool.at("function").at("name").as_string());
+    return !name.empty() && first.find(name.front()) != first.npos &&
+           name.find_first_not_of(others) == name.npos;
+  });
+}
+
+Status add_form(PlainCalls& plan, Grammars& grammars, grammar::CallForm form, const json::array& tools) {
+  grammar::GrammarPtr one = TRY(grammars.calls(form, tools));
+  form.many = true;
+  plan.many.push_back(TRY(grammars.calls(form, tools)));
+  plan.one.push_back(std::move(one));
+  return {};
 }
 
 Error unsupported(std::string what, std::string where) {
@@ -128,11 +149,22 @@ Result<std::shared_ptr<const PlainCalls>> plan_plain_calls(const Dialect& dialec
                                                            Grammars& grammars, const json::array& tools) {
   const PlainForm& form = *form_of(dialect);
   auto plan = std::make_shared<PlainCalls>();
-  grammar::CallForm json{
-      .before = R"({"name": ")", .between = R"(", "parameters": )", .after = "}", .separator = "; "};
-  plan->one.push_back(TRY(grammars.calls(json, tools)));
-  json.many = true;
-  plan->many.push_back(TRY(grammars.calls(json, tools)));
+  TRY(add_form(
+      *plan, grammars,
+      {.before = R"({"name": ")", .between = R"(", "parameters": )", .after = "}", .separator = "; "},
+      tools));
+  // What Python cannot write is written as JSON.
+  if (form.python && python_names(tools)) {
+    (void)add_form(*plan, grammars,
+                   {.open = "[",
+                    .before = "",
+                    .between = "(",
+                    .after = ")",
+                    .separator = ", ",
+                    .close = "]",
+                    .syntax = grammar::ValueSyntax::kPython},
+                   tools);
+  }
   const auto mark = tokenizer.find(form.mark);
   if (mark && tokenizer.kind(*mark) == text::TokenKind::kControl) plan->mark = *mark;
   plan->many_marked = form.many_marked;

@@ -11,16 +11,18 @@ Result<GrammarPtr> compile_calls(const CallForm& form, std::span<const CallSchem
   for (const CallSchema& function : functions) {
     const PreparedSchema schema =
         TRY(PreparedSchema::make(function.parameters, function.where, {.formats = true}));
-    const RuleId arguments = TRY(SchemaCompiler(schema, builder, {}).compile());
+    const RuleId arguments =
+        TRY(SchemaCompiler(schema, builder, {.syntax = form.syntax}).compile_arguments());
     const StateId begun = builder.state(), over = builder.state();
     builder.text(named, function.name + form.between, begun);
     builder.call(begun, arguments, over);
     builder.text(over, form.after, builder.end(call));
   }
   const RuleId root = builder.rule("calls");
-  const StateId after = builder.state();
-  builder.call(builder.start(root), call, after);
-  builder.empty(after, builder.end(root));
+  const StateId first = builder.state(), after = builder.state();
+  builder.text(builder.start(root), form.open, first);
+  builder.call(first, call, after);
+  builder.text(after, form.close, builder.end(root));
   if (form.many) {
     const StateId next = builder.state();
     builder.text(after, form.separator, next);

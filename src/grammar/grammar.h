@@ -20,10 +20,14 @@ namespace maestrale::grammar {
 class Grammar;
 using GrammarPtr = std::shared_ptr<const Grammar>;
 
+// How values are written: as JSON, or as literals of Python (None, True, False; strings in double quotes).
+enum class ValueSyntax { kJson, kPython };
+
 struct JsonStyle {
   // Between the tokens of JSON: nothing. Otherwise nothing, one blank, or one or two line ends with up to 20
   // blanks or tabs of indentation.
   bool compact = false;
+  ValueSyntax syntax = ValueSyntax::kJson;
 };
 
 // All errors of the compile functions are the user's: kInvalidInput (not a schema, not an expression),
@@ -43,11 +47,15 @@ Result<GrammarPtr> compile_gbnf(std::string_view source, const std::string& wher
 // One of these texts (at least one; none of them empty).
 Result<GrammarPtr> compile_choices(std::span<const std::string> choices, const std::string& where = "choice");
 
-// How a model writes calls in text that is JSON but for what stands round it.
+// How a model writes calls: OPEN CALL SEPARATOR CALL … CLOSE.
 struct CallForm {
+  std::string open = {};
   std::string before, between, after;  // one call: BEFORE NAME BETWEEN ARGUMENTS AFTER
   std::string separator = {};          // between two calls
-  bool many = false;                   // one call or more; else exactly one
+  std::string close = {};
+  bool many = false;  // one call or more; else exactly one
+  // The arguments: an object; in Python name=value, …, without names that the schema does not list.
+  ValueSyntax syntax = ValueSyntax::kJson;
 };
 struct CallSchema {
   std::string name;        // as it is to be written

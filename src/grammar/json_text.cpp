@@ -91,7 +91,8 @@ RuleId JsonText::character() {
   builder_.characters(builder_.start(rule), unescaped_characters(), end);
   const StateId escape = builder_.state(), unicode = builder_.state(), surrogate = builder_.state();
   byte(builder_.start(rule), '\\', escape);
-  any_of(builder_, escape, "\"\\/bfnrt", end);
+  const bool python = style_.syntax == ValueSyntax::kPython;
+  any_of(builder_, escape, python ? "\"\\bfnrt" : "\"\\/bfnrt", end);
   byte(escape, 'u', unicode);
   const StateId three = builder_.state(), two = builder_.state(), low = builder_.state();
   any_of(builder_, unicode, "0123456789abcefABCEF", three);
@@ -99,6 +100,7 @@ RuleId JsonText::character() {
   any_of(builder_, unicode, "dD", surrogate);
   any_of(builder_, surrogate, "01234567", two);
   hex_digits(builder_, two, 2, end);
+  if (python) return rule;  // there two halves are two characters
   any_of(builder_, surrogate, "89abAB", low);
   const StateId high_done = builder_.state(), last = builder_.state(), last_two = builder_.state();
   hex_digits(builder_, low, 2, high_done);
@@ -172,8 +174,13 @@ void JsonText::integer(StateId from, StateId to) {
 }
 
 void JsonText::literal(StateId from, const json::value& value, StateId to) {
-  if (value.is_null()) return builder_.text(from, "null", to);
-  if (value.is_bool()) return builder_.text(from, value.get_bool() ? "true" : "false", to);
+  const bool python = style_.syntax == ValueSyntax::kPython;
+  if (value.is_null()) return builder_.text(from, python ? "None" : "null", to);
+  if (value.is_bool()) {
+    const std::string_view word = value.get_bool() ? "true" : "false",
+                           capital = value.get_bool() ? "True" : "False";
+    return builder_.text(from, python ? capital : word, to);
+  }
   if (value.is_string()) return builder_.text(from, spelled_json(value.get_string()), to);
   if (value.is_number()) return builder_.text(from, number_text(value), to);
   const bool object = value.is_object();
@@ -222,7 +229,8 @@ RuleId JsonText::value() {
   const RuleId rule = make(value_, "value", fresh);
   if (!fresh) return rule;
   const StateId begin = builder_.start(rule), end = builder_.end(rule);
-  for (const char* word : {"null", "true", "false"}) builder_.text(begin, word, end);
+  for (const json::value& word : {json::value(nullptr), json::value(true), json::value(false)})
+    literal(begin, word, end);
   number(begin, end);
   string(begin, 0, -1, end);
   builder_.call(begin, array(), end);

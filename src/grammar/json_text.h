@@ -1,4 +1,4 @@
-// The pieces of JSON as rules of a network, each made once and when it is needed.
+// The pieces of JSON, or of Python's literals, as rules of a network, each made once and when it is needed.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@ class JsonText {
   JsonText(NetworkBuilder& builder, const JsonStyle& style)
       : builder_(builder), speller_(builder), style_(style) {}
 
+  ValueSyntax syntax() const { return style_.syntax; }
   void blank(StateId from, StateId to);
   void byte(StateId from, char byte, StateId to);
   // Any string of that many code points, in any spelling, with its quotes; most < 0: no limit.

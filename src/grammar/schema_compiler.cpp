@@ -9,13 +9,13 @@
 
 namespace maestrale::grammar {
 
-Result<RuleId> SchemaCompiler::compile() {
+Result<RuleId> SchemaCompiler::compile(bool keywords) {
   TRY(gatherer_.refuse_cycles());
-  const RuleId root = rule(goal_of(schema_.index.root()));
+  const RuleId root = rule(goal_of(schema_.index.root()), keywords);
   while (!waiting_.empty()) {
-    const auto [goal, rule] = std::move(waiting_.back());
+    const auto [task, rule] = std::move(waiting_.back());
     waiting_.pop_back();
-    TRY(emit(goal, rule));
+    TRY(emit(task, rule));
     if (builder_.full()) break;
     if (rules_.size() > kRulesMax) {
       return Error{.kind = ErrorKind::kResource,
@@ -27,34 +27,41 @@ Result<RuleId> SchemaCompiler::compile() {
   return root;
 }
 
-RuleId SchemaCompiler::rule(const Goal& goal) {
+RuleId SchemaCompiler::rule(const Goal& goal, bool keywords) {
   const auto says_nothing = [](const GoalPart& part) {
     return part.schema->is_bool() ? part.schema->get_bool() : part.schema->get_object().empty();
   };
-  if (std::all_of(goal.begin(), goal.end(), says_nothing)) return json_.value();
-  const auto known = rules_.find(goal);
+  if (!keywords && std::all_of(goal.begin(), goal.end(), says_nothing)) return json_.value();
+  const Task task{goal, keywords};
+  const auto known = rules_.find(task);
   if (known != rules_.end()) return known->second;
   const RuleId made = builder_.rule(schema_.index.location(*goal[0].schema));
-  rules_.emplace(goal, made);
-  waiting_.emplace_back(goal, made);
+  rules_.emplace(task, made);
+  waiting_.emplace_back(task, made);
   return made;
 }
 
-Status SchemaCompiler::emit(const Goal& goal, RuleId rule) {
-  const Facts facts = TRY(gatherer_.gather(goal));
+Status SchemaCompiler::emit(const Task& task, RuleId rule) {
+  const Facts facts = TRY(gatherer_.gather(task.goal));
   const StateId from = builder_.start(rule), to = builder_.end(rule);
   if (facts.impossible) return {};
+  if (facts.values && task.keywords) {
+    return Error{.kind = ErrorKind::kUnsupported,
+                 .what = "whole objects that are listed cannot be written as arguments of Python",
+                 .where = schema_.index.location(*task.goal[0].schema)};
+  }
   if (facts.values) return emit_values(facts, from, to);
-  if (!facts.alternatives.empty()) return emit_alternatives(facts, from, to);
-  if (facts.can_be(Facts::kNull)) builder_.text(from, "null", to);
+  if (!facts.alternatives.empty()) return emit_alternatives(facts, task.keywords, from, to);
+  if (task.keywords) return facts.can_be(Facts::kObject) ? emit_object(facts, true, from, to) : Status();
+  if (facts.can_be(Facts::kNull)) json_.literal(from, nullptr, to);
   if (facts.can_be(Facts::kBoolean)) {
-    builder_.text(from, "true", to);
-    builder_.text(from, "false", to);
+    json_.literal(from, true, to);
+    json_.literal(from, false, to);
   }
   if (facts.can_be(Facts::kNumber)) emit_number(facts, from, to);
   if (facts.can_be(Facts::kString)) TRY(emit_string(facts, from, to));
   if (facts.can_be(Facts::kArray)) emit_array(facts, from, to);
-  if (facts.can_be(Facts::kObject)) TRY(emit_object(facts, from, to));
+  if (facts.can_be(Facts::kObject)) TRY(emit_object(facts, false, from, to));
   return {};
 }
 
@@ -70,14 +77,14 @@ Status SchemaCompiler::emit_values(const Facts& facts, StateId from, StateId to)
   return {};
 }
 
-Status SchemaCompiler::emit_alternatives(const Facts& facts, StateId from, StateId to) {
+Status SchemaCompiler::emit_alternatives(const Facts& facts, bool keywords, StateId from, StateId to) {
   const Alternatives& group = facts.alternatives.front();
   if (group.which == 2) TRY(refuse_overlap(group));
   for (const json::value& alternative : *group.list) {
     Goal goal = facts.all;
     add_to_goal(goal, *group.schema, group.which);
     add_to_goal(goal, alternative);
-    builder_.call(from, rule(goal), to);
+    builder_.call(from, rule(goal, keywords), to);
   }
   return {};
 }

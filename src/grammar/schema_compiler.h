@@ -18,7 +18,9 @@ class SchemaCompiler {
 
   SchemaCompiler(const PreparedSchema& schema, NetworkBuilder& builder, const JsonStyle& style)
       : schema_(schema), builder_(builder), json_(builder, style), gatherer_(schema.index) {}
-  Result<RuleId> compile();
+  Result<RuleId> compile() { return compile(false); }
+  // An object as the arguments of a call: name=value, … where values are Python's.
+  Result<RuleId> compile_arguments() { return compile(json_.syntax() == ValueSyntax::kPython); }
 
  private:
   struct Element {  // what a member or an item must be; nothing: anything
@@ -34,16 +36,25 @@ class SchemaCompiler {
     std::vector<Goal> goals;
     std::vector<bool> required;
     std::vector<FreeKeys> free;
+    bool keywords = false;  // as Task has it
   };
 
-  RuleId rule(const Goal& goal);  // emitted later
-  Status emit(const Goal& goal, RuleId rule);
+  // What a rule is for; `keywords`: of an object, its members as name=value without what stands round them.
+  struct Task {
+    Goal goal;
+    bool keywords = false;
+    auto operator<=>(const Task&) const = default;
+  };
+
+  Result<RuleId> compile(bool keywords);
+  RuleId rule(const Goal& goal, bool keywords = false);  // emitted later
+  Status emit(const Task& task, RuleId rule);
   Status emit_values(const Facts& facts, StateId from, StateId to);
-  Status emit_alternatives(const Facts& facts, StateId from, StateId to);
+  Status emit_alternatives(const Facts& facts, bool keywords, StateId from, StateId to);
   Status emit_string(const Facts& facts, StateId from, StateId to);
   void emit_number(const Facts& facts, StateId from, StateId to);
   void emit_array(const Facts& facts, StateId from, StateId to);
-  Status emit_object(const Facts& facts, StateId from, StateId to);
+  Status emit_object(const Facts& facts, bool keywords, StateId from, StateId to);
   void emit_members(const ObjectPlan& plan, const Facts& facts, StateId from, StateId to);
   RuleId member(const ObjectPlan& plan, std::size_t at);
   RuleId free_member(const FreeKeys& keys);
@@ -68,8 +79,8 @@ class SchemaCompiler {
   NetworkBuilder& builder_;
   JsonText json_;
   FactGatherer gatherer_;
-  std::map<Goal, RuleId> rules_;
-  std::vector<std::pair<Goal, RuleId>> waiting_;
+  std::map<Task, RuleId> rules_;
+  std::vector<std::pair<Task, RuleId>> waiting_;
 };
 
 }  // namespace maestrale::grammar

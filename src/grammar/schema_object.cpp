@@ -19,6 +19,13 @@ void add_name(std::vector<std::string>& names, std::string name) {
   if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
 }
 
+bool is_keyword(std::string_view name) {
+  const auto stands_in_one = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  return !name.empty() && std::all_of(name.begin(), name.end(), stands_in_one);
+}
+
 // Number of texts of an automaton, up to `most`.
 std::size_t count_texts(const CharNfa& nfa, std::size_t most) {
   if (!nfa.finite()) return most;
@@ -188,12 +195,13 @@ Status SchemaCompiler::add_free(const Facts& facts, const std::vector<std::strin
   return {};
 }
 
-Status SchemaCompiler::emit_object(const Facts& facts, StateId from, StateId to) {
+Status SchemaCompiler::emit_object(const Facts& facts, bool keywords, StateId from, StateId to) {
   ObjectPlan plan;
+  plan.keywords = keywords;
   TRY(plan_names(facts, plan));
   std::optional<CharNfa> allowed;
   TRY(limit_names(facts, plan, allowed));
-  TRY(plan_free(facts, allowed, plan));
+  if (!keywords) TRY(plan_free(facts, allowed, plan));
   std::vector<std::string> names;
   for (const std::string& name : plan.names) {
     const bool required =
@@ -201,6 +209,13 @@ Status SchemaCompiler::emit_object(const Facts& facts, StateId from, StateId to)
     if (!TRY(name_is_allowed(facts, name))) {
       if (required) return {};  // no object can fit
       continue;
+    }
+    if (keywords && !is_keyword(name)) {
+      return Error{.kind = ErrorKind::kUnsupported,
+                   .what = "this name cannot be that of an argument of Python",
+                   .where = schema_.index.location(*facts.all[0].schema),
+                   .expected = "letters, digits and underscores",
+                   .found = name};
     }
     names.push_back(name);
     plan.goals.push_back(TRY(goal_of_name(facts, name)));
@@ -213,9 +228,14 @@ Status SchemaCompiler::emit_object(const Facts& facts, StateId from, StateId to)
 
 RuleId SchemaCompiler::member(const ObjectPlan& plan, std::size_t at) {
   const RuleId made = builder_.rule("member");
-  const StateId colon = builder_.state(), content = builder_.state();
-  builder_.text(builder_.start(made), spelled_json(plan.names[at]) + ":", colon);
-  json_.blank(colon, content);
+  const StateId content = builder_.state();
+  if (plan.keywords) {
+    builder_.text(builder_.start(made), plan.names[at] + "=", content);
+  } else {
+    const StateId colon = builder_.state();
+    builder_.text(builder_.start(made), spelled_json(plan.names[at]) + ":", colon);
+    json_.blank(colon, content);
+  }
   builder_.call(content, rule(plan.goals[at]), builder_.end(made));
   return made;
 }
@@ -260,9 +280,13 @@ void SchemaCompiler::emit_members(const ObjectPlan& plan, const Facts& facts, St
   const auto may_add = [&](std::size_t count) { return !limited || count < cap; };
   std::vector<StateId> now = layer();
   if (builder_.full()) return;
-  const StateId open = builder_.state();
-  json_.byte(from, '{', open);
-  json_.blank(open, now[0]);
+  if (plan.keywords) {
+    builder_.empty(from, now[0]);
+  } else {
+    const StateId open = builder_.state();
+    json_.byte(from, '{', open);
+    json_.blank(open, now[0]);
+  }
   for (std::size_t i = 0; i < declared.size() && !builder_.full(); ++i) {
     const std::vector<StateId> next = layer();
     for (std::size_t c = 0; c < now.size() && next.size() == now.size() && !builder_.full(); ++c) {
@@ -276,6 +300,10 @@ void SchemaCompiler::emit_members(const ObjectPlan& plan, const Facts& facts, St
       if (may_add(c)) step(now[c], c, rule, now[next_count(c)]);
     }
     if (c < least) continue;
+    if (plan.keywords) {
+      builder_.empty(now[c], to);
+      continue;
+    }
     const StateId close = builder_.state();
     c == 0 ? builder_.empty(now[c], close) : json_.blank(now[c], close);
     json_.byte(close, '}', to);
