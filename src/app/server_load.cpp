@@ -70,10 +70,15 @@ Status learn(Load& load) {
           .kind = ErrorKind::kNotFound, .what = "the server lists no model", .where = load.plan.server};
     load.plan.model = json::value_to<std::string>(list->get_array().front().at("id"));
   }
-  const json::object body{{"model", load.plan.model}, {"prompt", kText}};
-  const auto tokens = ask(load, *client, request_for(load, "POST", "/tokenize", json::serialize(body)));
-  if (tokens.ok() && tokens->is_object() && tokens->get_object().contains("tokens"))
-    load.tokens = tokens->at("tokens").as_array();
+  for (const char* name : {"prompt", "content"}) {  // vLLM's name of the text, and llama.cpp's
+    const json::object body{{"model", load.plan.model}, {name, kText}};
+    const auto tokens = ask(load, *client, request_for(load, "POST", "/tokenize", json::serialize(body)));
+    if (!tokens.ok() || !tokens->is_object()) continue;
+    const json::value* list = tokens->get_object().if_contains("tokens");
+    if (list == nullptr || !list->is_array() || list->get_array().empty()) continue;
+    load.tokens = list->get_array();
+    break;
+  }
   return {};
 }
 

@@ -13,8 +13,11 @@ TEST(LoadTest, MeasuresWhatClientsSee) {
   const auto handler = [](net::Request request, std::shared_ptr<net::Exchange> exchange) {
     if (request.path == "/v1/models")
       return exchange->respond({.status = 200, .headers = {}, .body = R"({"data":[{"id":"m"}]})"});
-    if (request.path == "/tokenize")
-      return exchange->respond({.status = 200, .headers = {}, .body = R"({"tokens":[1,2,3]})"});
+    if (request.path == "/tokenize") {
+      const bool asked = request.body.find("\"content\"") != std::string::npos;  // as llama.cpp's server
+      return exchange->respond(
+          {.status = 200, .headers = {}, .body = asked ? R"({"tokens":[1,2,3]})" : R"({"tokens":[]})"});
+    }
     if (request.body.find("\"prompt\":[3,") != std::string::npos)
       return exchange->respond({.status = 500, .headers = {}, .body = {}});
     exchange->begin({});
