@@ -100,6 +100,7 @@ class BlockingClient final : public Client {
       const std::size_t count = TRY(receive(buffer));
       heard_ = heard_ || count > 0;
       if (count == 0) {
+        if (!heard_) return failed("the connection was closed", {});
         parser.put_eof(code);
         if (code || !parser.is_done()) return failed("the answer ended early", code);
         break;
