@@ -77,7 +77,7 @@ class Bench {
     const PanelLayout* layout = panel_layout(facts.dtype);
     const std::size_t bytes = panel_bytes(*layout, kColumns);
     pack(*layout, facts, bytes);
-    for (const int m : {1, 2, 4, 8, 16, 32, 512}) {
+    for (const int m : {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 512}) {
       if (options_.only_m == 0 || options_.only_m == m) row(*layout, facts, bytes, m);
     }
   }

@@ -112,10 +112,10 @@ TEST_P(EveryFormat, IsTheContractsChainOnEveryTable) {
   const oracle::Format& format = GetParam();
   const FormatTraits& facts = traits(*dtype_from_name(format.name));
   Random random;
-  for (const int rows : {5, 32, 53}) {
+  for (const int rows : {5, 32, 37, 53}) {
     const int columns = facts.block_elements == 32 ? 608 : 768;
     const Weights weights = pack(format, random_rows(format, facts, rows, columns, random), rows, columns);
-    for (const int count : {1, 2, 3, 4, 5, 16, 33, 300}) {
+    for (const int count : {1, 2, 3, 4, 5, 11, 16, 24, 33, 300}) {
       std::vector<float> x(static_cast<std::size_t>(count * columns));
       for (float& value : x) value = random.normal_like();
       std::fill_n(x.begin() + 32, 32, 0.0f);  // a block of zeros

@@ -17,6 +17,7 @@ struct Avx2 {
   static constexpr int kDotRows = 6;
   static constexpr int kDotPanels = 1;
   static constexpr int kDirectRows = 2;
+  static constexpr int kPairRows = 0;
 
   struct F32 {
     __m256 a, b;
@@ -212,6 +213,7 @@ struct Avx2 {
   }
 
   SIMD_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  SIMD_INLINE void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
  private:
   using Unaligned32 [[gnu::may_alias, gnu::aligned(1)]] = std::int32_t;

@@ -27,6 +27,7 @@ struct Avx512 {
   static constexpr int kDotRows = 6;
   static constexpr int kDotPanels = 2;
   static constexpr int kDirectRows = 8;
+  static constexpr int kPairRows = 6;
 
   using F32 = __m512;
   using I32 = __m512i;
@@ -149,6 +150,7 @@ struct Avx512 {
   }
 
   SIMD_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  SIMD_INLINE void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
  private:
   using Unaligned32 [[gnu::may_alias, gnu::aligned(1)]] = std::int32_t;

@@ -16,6 +16,7 @@ struct Ref {
   static constexpr int kDotRows = 2;      // the same for tiles of Dots with their float sums
   static constexpr int kDotPanels = 2;
   static constexpr int kDirectRows = 2;  // up to so many activations use the direct kernel
+  static constexpr int kPairRows = 0;    // of the kernel that takes two panels at once; 0: no room for it
 
   struct F32 {
     float v[16];
@@ -248,6 +249,7 @@ struct Ref {
   }
 
   SIMD_INLINE void prefetch(const void*) {}
+  SIMD_INLINE void prefetch_far(const void*) {}  // into the second cache
 
  private:
   template <class Lane>
