@@ -180,9 +180,9 @@ class GemmaReader final : public CallReader {
       : open_(open), close_(close), quote_(quote), searched_(open.size()) {}
 
   Verdict read(std::string_view bytes, bool at_end) override {
-    const std::size_t close = bytes.find(close_, searched_);
-    searched_ = std::max(open_.size(), bytes.size() - std::min(bytes.size(), close_.size() - 1));
+    std::size_t close = find_close(bytes);
     if (close == kNowhere && !at_end) return Verdict::more();
+    if (close == kNowhere) close = bytes.find(close_, open_.size());  // a string that never ended
     const std::size_t end = close == kNowhere ? bytes.size() : close + close_.size();
     const std::string_view body =
         trim(bytes.substr(open_.size(), std::min(close, bytes.size()) - open_.size()));
@@ -195,9 +195,26 @@ class GemmaReader final : public CallReader {
   }
 
  private:
+  // The closing mark, but not in a string.
+  std::size_t find_close(std::string_view bytes) {
+    while (true) {
+      const std::size_t quote = bytes.find(quote_, searched_);
+      const std::size_t close = quoted_ ? kNowhere : bytes.find(close_, searched_);
+      if (close < quote) return close;
+      if (quote == kNowhere) {
+        const std::size_t held = std::max(close_.size(), quote_.size()) - 1;
+        searched_ = std::max(searched_, bytes.size() - std::min(bytes.size(), held));
+        return kNowhere;
+      }
+      quoted_ = !quoted_;
+      searched_ = quote + quote_.size();
+    }
+  }
+
   static constexpr std::string_view kCall = "call:";
   std::string_view open_, close_, quote_;
-  std::size_t searched_;
+  std::size_t searched_;  // no mark begins before this byte
+  bool quoted_ = false;
 };
 
 }  // namespace

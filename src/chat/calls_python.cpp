@@ -243,7 +243,7 @@ class PythonListReader final : public CallReader {
 class ToolCodeReader final : public CallReader {
  public:
   Verdict read(std::string_view bytes, bool at_end) override {
-    const std::size_t close = bytes.find("```", kMark.size());
+    const std::size_t close = find_close(bytes);
     if (close == kNowhere && !at_end) return Verdict::more();
     const std::size_t end = close == kNowhere ? bytes.size() : close + 3;
     std::string_view code = trim(bytes.substr(kMark.size(), std::min(close, bytes.size()) - kMark.size()));
@@ -253,7 +253,30 @@ class ToolCodeReader final : public CallReader {
   }
 
  private:
-  static constexpr std::string_view kMark = "```tool_code";
+  static constexpr std::string_view kMark = "```tool_code", kClose = "```";
+
+  // The end of the block, but not in a string; strings end with their line at the latest.
+  std::size_t find_close(std::string_view bytes) {
+    for (; at_ < bytes.size(); ++at_) {
+      const char c = bytes[at_];
+      if (quote_ != 0) {
+        if (c == '\n' || (!escaped_ && c == quote_)) quote_ = 0;
+        escaped_ = !escaped_ && c == '\\';
+      } else if (bytes.substr(at_).starts_with(kClose)) {
+        return at_;
+      } else if (kClose.starts_with(bytes.substr(at_))) {
+        return kNowhere;
+      } else if (c == '"' || c == '\'') {
+        quote_ = c;
+        escaped_ = false;
+      }
+    }
+    return kNowhere;
+  }
+
+  std::size_t at_ = kMark.size();
+  char quote_ = 0;
+  bool escaped_ = false;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "chat/combined_constraint.h"
 #include "chat/harmony_constraint.h"
 #include "chat/plain_calls.h"
+#include "chat/spelled_calls.h"
 #include "chat/token_mask.h"
 #include "chat/wanted_tools.h"
 
@@ -125,10 +126,23 @@ Result<MakeConstraint> plain_calls_or_text(const ConstraintPlan& plan, const Cha
   });
 }
 
+Result<MakeConstraint> spelled_calls_or_text(const ConstraintPlan& plan, const ChatRequest& request,
+                                             const MakeConstraint& text) {
+  const SpelledCallsPtr calls =
+      TRY(plan_spelled_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, request.tools));
+  if (calls->text == nullptr)
+    return unsupported("calls of this model cannot be told from text: no shape together with tools",
+                       request.common.shape.where);
+  return MakeConstraint([calls, text, parallel = request.parallel_calls] {
+    return make_spelled_calls_or_text(*calls, text(), parallel);
+  });
+}
+
 // The answer is calls, or text that keeps the shape.
 Result<MakeConstraint> calls_or_text(const ConstraintPlan& plan, const ChatRequest& request,
                                      const MakeConstraint& text) {
   if (has_plain_calls(*plan.dialect)) return plain_calls_or_text(plan, request);
+  if (has_spelled_calls(*plan.dialect)) return spelled_calls_or_text(plan, request, text);
   const std::string& where = request.common.shape.where;
   auto calls = plan_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, request.tools);
   if (!calls.ok() && calls.error().where != "tools") return std::move(calls).error();
@@ -151,6 +165,12 @@ Result<MakeConstraint> calls_constraint(const ConstraintPlan& plan, const ChatRe
     return MakeConstraint([plain, several = request.parallel_calls, begun = plan.start == TurnStart::kText] {
       return make_strict_plain_calls(plain, several, begun);
     });
+  }
+  if (has_spelled_calls(*plan.dialect)) {
+    const SpelledCallsPtr spelled =
+        TRY(plan_spelled_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, tools));
+    if (forced) return MakeConstraint([spelled] { return make_spelled_calls(*spelled, false); });
+    return MakeConstraint([spelled] { return make_strict_spelled_calls(spelled); });
   }
   auto calls = plan_calls(*plan.dialect, *plan.tokenizer, *plan.grammars, tools);
   if (!calls.ok()) {

@@ -250,6 +250,31 @@ TEST_F(Constraints, CallsInPython) {
   EXPECT_FALSE(Walk(*tokenizer_, make("llama4", request).value()).allows('['));
 }
 
+TEST_F(Constraints, CallsWithStringsBetweenControlTokens) {
+  const auto tokenizer =
+      bytes_and({"<|tool_call>", "<tool_call|>", "<|\"|>", "<|channel>", "<channel|>", "<end_of_turn>"});
+  Grammars grammars(*tokenizer);
+  const auto make_with = [&](const ChatRequest& request) {
+    return chat_constraint(
+        {.tokenizer = tokenizer.get(), .dialect = find_dialect("gemma4"), .grammars = &grammars}, request);
+  };
+  const std::string call = "<|tool_call>call:fg{a:12}<tool_call|>";
+  Walk forced(*tokenizer, make_with(with_tools(ToolChoice::Kind::kRequired)).value());
+  EXPECT_EQ(forced.take(call + call), call);
+  EXPECT_TRUE(forced.finished());
+  ChatRequest request = with_tools(ToolChoice::Kind::kAuto, true);
+  const std::string text = "<|channel>thought<channel|>Words. " + call + " and " + call;
+  EXPECT_EQ(Walk(*tokenizer, make_with(request).value()).take(text), text);
+  EXPECT_EQ(Walk(*tokenizer, make_with(request).value()).take("<|tool_call>call:f{b"), "<|tool_call>call:f{");
+  request.common.shape = {.kind = OutputShape::Kind::kChoice, .choices = {"yes", "no"}};
+  EXPECT_EQ(Walk(*tokenizer, make_with(request).value()).take(call + call + "yes"), call + call);
+  EXPECT_EQ(Walk(*tokenizer, make_with(request).value()).take("yes" + call), "yes");
+  json::object& function = request.tools[0].at("function").as_object();
+  function["parameters"] =
+      parse_json(R"({"type":"object","properties":{"a:b":{"type":"integer"}}})", "test").value();
+  EXPECT_EQ(make_with(request).error().where.substr(0, 8), "tools[0]");
+}
+
 TEST_F(Constraints, StrictCallsThatBeginAsAnyText) {
   const auto tokenizer = bytes_and({"<|eot_id|>", "<|python_tag|>"});
   Grammars grammars(*tokenizer);
@@ -354,7 +379,7 @@ TEST_F(Constraints, RefusesByName) {
   const auto made = make("hermes", request);
   ASSERT_FALSE(made.ok());
   EXPECT_EQ(made.error().where.substr(0, 5), "field");
-  EXPECT_EQ(make("gemma", with_tools(ToolChoice::Kind::kRequired)).error().where, "tool_choice");
+  EXPECT_EQ(make("plain", with_tools(ToolChoice::Kind::kRequired)).error().where, "tool_choice");
 }
 
 }  // namespace

@@ -201,6 +201,10 @@ const std::vector<std::string> kLlama3 = {"<|eot_id|>", "<|python_tag|>", "<|x|>
 const std::vector<std::string> kLlama4 = {"<|eot|>", "<|python_start|>", "<|python_end|>"};
 const std::vector<std::string> kHarmony = {"<|start|>", "<|channel|>", "<|message|>", "<|constrain|>",
                                            "<|end|>",   "<|call|>",    "<|return|>",  "<|endoftext|>"};
+const std::vector<std::string> kGemma4 = {"<|tool_call>", "<tool_call|>", "<|\"|>",
+                                          "<|channel>",   "<channel|>",   "<end_of_turn>"};
+const std::vector<std::string> kFunctionGemma = {"<start_function_call>", "<end_function_call>", "<escape>",
+                                                 "<end_of_turn>"};
 using Kind = ToolChoice::Kind;
 
 INSTANTIATE_TEST_SUITE_P(Llama, Walks,
@@ -212,6 +216,15 @@ INSTANTIATE_TEST_SUITE_P(Llama, Walks,
                                          Case{"llama4", kLlama4, Kind::kRequired},
                                          Case{"llama4", kLlama4, Kind::kAuto, true},
                                          Case{"llama4", kLlama4, Kind::kAuto, true, person()}));
+
+INSTANTIATE_TEST_SUITE_P(
+    Gemma, Walks,
+    testing::Values(Case{"gemma", {"<end_of_turn>"}, Kind::kRequired},
+                    Case{"gemma4", kGemma4, Kind::kRequired}, Case{"gemma4", kGemma4, Kind::kNamed, true},
+                    Case{"gemma4", kGemma4, Kind::kAuto, true},
+                    Case{"gemma4", kGemma4, Kind::kAuto, true, person()},
+                    Case{"function-gemma", kFunctionGemma, Kind::kRequired, true},
+                    Case{"function-gemma", kFunctionGemma, Kind::kAuto, true, object()}));
 
 INSTANTIATE_TEST_SUITE_P(Harmony, Walks,
                          testing::Values(Case{"harmony", kHarmony, Kind::kRequired},

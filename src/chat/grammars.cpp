@@ -30,6 +30,12 @@ grammar::TokenTablePtr Grammars::table() {
   return table_;
 }
 
+grammar::TokenTablePtr Grammars::spelled_table(const std::vector<std::string_view>& spelled) {
+  const std::lock_guard lock(mutex_);
+  if (spelled_table_ == nullptr) spelled_table_ = grammar::make_token_table(*tokenizer_, spelled);
+  return spelled_table_;
+}
+
 template <class Compile>
 Result<grammar::GrammarPtr> Grammars::kept(const std::string& key, Compile compile) {
   {
@@ -84,7 +90,7 @@ Result<grammar::GrammarPtr> Grammars::calls(const grammar::CallForm& form, const
   std::vector<grammar::CallSchema> functions;
   std::string key =
       fmt::format("calls {} {} {} {} {} {} {} {}", form.open, form.before, form.between, form.after,
-                  form.separator, form.close, form.many, form.syntax == grammar::ValueSyntax::kPython);
+                  form.separator, form.close, form.many, static_cast<int>(form.style.syntax));
   for (std::size_t i = 0; i < tools.size(); ++i) {
     const json::object& function = tools[i].at("function").as_object();
     const std::string where = fmt::format("tools[{}].function.parameters", i);

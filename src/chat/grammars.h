@@ -18,6 +18,8 @@ class Grammars {
   explicit Grammars(const text::Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
 
   grammar::TokenTablePtr table();  // built when first asked for
+  // The same with these control tokens as text. A model has one such list.
+  grammar::TokenTablePtr spelled_table(const std::vector<std::string_view>& spelled);
   Result<grammar::GrammarPtr> shape(const OutputShape& shape);
   // The arguments of a call. What the schema says and the grammar cannot keep is refused where `strict`; else
   // any object is taken.
@@ -33,7 +35,7 @@ class Grammars {
 
   const text::Tokenizer* tokenizer_;
   std::mutex mutex_;
-  grammar::TokenTablePtr table_;
+  grammar::TokenTablePtr table_, spelled_table_;
   std::list<std::pair<std::string, grammar::GrammarPtr>> recent_;  // latest first
 };
 

@@ -162,7 +162,7 @@ Result<std::shared_ptr<const PlainCalls>> plan_plain_calls(const Dialect& dialec
                     .after = ")",
                     .separator = ", ",
                     .close = "]",
-                    .syntax = grammar::ValueSyntax::kPython},
+                    .style = {.syntax = grammar::ValueSyntax::kPython}},
                    tools);
   }
   const auto mark = tokenizer.find(form.mark);

@@ -213,6 +213,8 @@ INSTANTIATE_TEST_SUITE_P(
     Gemma, Turns,
     testing::Values(
         Case{"gemma", "Sure.\n```tool_code\nprint(f(a=\"x\"))\n```\n", "t:Sure.\n\nc:f  {\"a\": \"x\"}\n"},
+        Case{"gemma", "```tool_code\nf(a=\"a\\\"```\")\n``` so", "c:f  {\"a\": \"a\\\"```\"}\nt:so\n"},
+        Case{"gemma", "```tool_code\nx  # don't\n``` so", "t:```tool_code\nx  # don't\n``` so\n"},
         Case{"gemma", "```tool_code\nf(a=1)\ng()\n```", "c:f  {\"a\": 1}\nc:g  {}\n"},
         Case{"gemma", "```tool_code\nimport os\n```", "t:```tool_code\nimport os\n```\n"},
         Case{"gemma", "```python\nf()\n```", "t:```python\nf()\n```\n"},
@@ -220,6 +222,10 @@ INSTANTIATE_TEST_SUITE_P(
              "<|channel>thought\nhm\n<channel|><|tool_call>call:f{a:<|\"|>x, "
              "{y}<|\"|>,n:{l:[1,true]}}<tool_call|>",
              "r:hm\nc:f  {\"a\": \"x, {y}\", \"n\": {\"l\": [1, true]}}\n"},
+        Case{"gemma4", "<|tool_call>call:f{a:<|\"|>1 <tool_call|> 2<|\"|>}<tool_call|> so",
+             "c:f  {\"a\": \"1 <tool_call|> 2\"}\nt:so\n"},
+        Case{"gemma4", "<|tool_call>call:f{a:<|\"|>x}<tool_call|> so",
+             "t:<|tool_call>call:f{a:<|\"|>x}<tool_call|> so\n"},
         Case{"gemma4", "<|tool_call>call:f{}<tool_call|><|tool_call>call:g{a:oops}<tool_call|>",
              "c:f  {}\nt:<|tool_call>call:g{a:oops}<tool_call|>\n"},
         Case{"function-gemma", "<start_function_call>call:f{at:<escape>Rome<escape>}<end_function_call>",

@@ -11,8 +11,7 @@ Result<GrammarPtr> compile_calls(const CallForm& form, std::span<const CallSchem
   for (const CallSchema& function : functions) {
     const PreparedSchema schema =
         TRY(PreparedSchema::make(function.parameters, function.where, {.formats = true}));
-    const RuleId arguments =
-        TRY(SchemaCompiler(schema, builder, {.syntax = form.syntax}).compile_arguments());
+    const RuleId arguments = TRY(SchemaCompiler(schema, builder, form.style).compile_arguments());
     const StateId begun = builder.state(), over = builder.state();
     builder.text(named, function.name + form.between, begun);
     builder.call(begun, arguments, over);
@@ -29,7 +28,8 @@ Result<GrammarPtr> compile_calls(const CallForm& form, std::span<const CallSchem
     builder.call(next, call, after);
   }
   Network network = TRY(Network::finish(std::move(builder), root, "tools"));
-  return GrammarPtr(std::make_shared<const Grammar>(std::move(network), true));
+  return GrammarPtr(
+      std::make_shared<const Grammar>(std::move(network), form.style.syntax != ValueSyntax::kMarked));
 }
 
 }  // namespace maestrale::grammar

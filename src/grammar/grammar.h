@@ -20,14 +20,17 @@ namespace maestrale::grammar {
 class Grammar;
 using GrammarPtr = std::shared_ptr<const Grammar>;
 
-// How values are written: as JSON, or as literals of Python (None, True, False; strings in double quotes).
-enum class ValueSyntax { kJson, kPython };
+// How values are written: as JSON; as literals of Python (None, True, False; strings in double quotes); as
+// JSON whose keys are bare and whose strings stand as they are between two marks, with no keys that the
+// schema does not list.
+enum class ValueSyntax { kJson, kPython, kMarked };
 
 struct JsonStyle {
   // Between the tokens of JSON: nothing. Otherwise nothing, one blank, or one or two line ends with up to 20
   // blanks or tabs of indentation.
   bool compact = false;
   ValueSyntax syntax = ValueSyntax::kJson;
+  std::string quote = {};  // kMarked: the mark round strings; its only '<' is at its beginning
 };
 
 // All errors of the compile functions are the user's: kInvalidInput (not a schema, not an expression),
@@ -55,7 +58,7 @@ struct CallForm {
   std::string close = {};
   bool many = false;  // one call or more; else exactly one
   // The arguments: an object; in Python name=value, …, without names that the schema does not list.
-  ValueSyntax syntax = ValueSyntax::kJson;
+  JsonStyle style = {};
 };
 struct CallSchema {
   std::string name;        // as it is to be written
@@ -69,7 +72,9 @@ Result<GrammarPtr> compile_calls(const CallForm& form, std::span<const CallSchem
 // enough. Building takes some 0.1 s and 20 MB for 128,000 tokens. Independent of the tokenizer afterwards.
 class TokenTable;
 using TokenTablePtr = std::shared_ptr<const TokenTable>;
-TokenTablePtr make_token_table(const text::Tokenizer& tokenizer);
+// `spelled`: control tokens that stand in text after all, as they are spelled.
+TokenTablePtr make_token_table(const text::Tokenizer& tokenizer,
+                               std::span<const std::string_view> spelled = {});
 
 // One answer. Not safe to share: one thread at a time. Has the shape of engine::TokenConstraint.
 class Matcher {

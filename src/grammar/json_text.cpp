@@ -36,6 +36,8 @@ void any_of(NetworkBuilder& builder, StateId from, std::string_view bytes, State
   }
 }
 
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
 std::string number_text(const json::value& value) {
   std::array<char, 64> buffer{};
   const auto write = [&](auto number) {
@@ -48,6 +50,33 @@ std::string number_text(const json::value& value) {
 }
 
 }  // namespace
+
+std::optional<std::string> JsonText::key(std::string_view name) const {
+  if (style_.syntax != ValueSyntax::kMarked) return spelled_json(name) + ":";
+  const bool bare = !name.empty() && name.find_first_of(":<") == name.npos && !is_blank(name.front()) &&
+                    !is_blank(name.back());
+  return bare ? std::optional(std::string(name) + ":") : std::nullopt;
+}
+
+// Rows of pieces that begin with '<', go along the mark and leave it before its end.
+const CharNfa& JsonText::unquoted() {
+  if (unquoted_) return *unquoted_;
+  const auto escaped = [](std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+      if (c == '|') out += '\\';
+      out += c;
+    }
+    return out;
+  };
+  std::string pieces;
+  for (std::size_t length = 1; length < style_.quote.size(); ++length) {
+    pieces += (length > 1 ? "|" : "") + escaped(style_.quote.substr(0, length)) + "(?:[^<" +
+              escaped(style_.quote.substr(length, 1)) + "][^<]*)?";
+  }
+  unquoted_ = own_regex("[^<]*(?:" + pieces + ")*");
+  return *unquoted_;
+}
 
 RuleId JsonText::make(std::optional<RuleId>& rule, const char* name, bool& fresh) {
   fresh = !rule;
@@ -114,6 +143,9 @@ RuleId JsonText::character() {
 }
 
 void JsonText::string(StateId from, std::int64_t least, std::int64_t most, StateId to) {
+  if (style_.syntax == ValueSyntax::kMarked) {
+    return string(from, least == 0 && most < 0 ? unquoted() : CharNfa::lengths(least, most), to);
+  }
   if (least == 0 && most < 0) {
     bool fresh = false;
     const RuleId rule = make(string_, "string", fresh);
@@ -138,6 +170,11 @@ void JsonText::string(StateId from, std::int64_t least, std::int64_t most, State
 
 void JsonText::string(StateId from, const CharNfa& nfa, StateId to) {
   const StateId first = builder_.state(), last = builder_.state();
+  if (style_.syntax == ValueSyntax::kMarked) {
+    builder_.text(from, style_.quote, first);
+    speller_.text(&nfa == &unquoted() ? nfa : nfa.intersected(unquoted()), first, last);
+    return builder_.text(last, style_.quote, to);
+  }
   byte(from, '"', first);
   speller_.content(nfa, first, last);
   byte(last, '"', to);
@@ -181,6 +218,11 @@ void JsonText::literal(StateId from, const json::value& value, StateId to) {
                            capital = value.get_bool() ? "True" : "False";
     return builder_.text(from, python ? capital : word, to);
   }
+  if (value.is_string() && style_.syntax == ValueSyntax::kMarked) {
+    const std::string text(value.get_string());
+    if (text.find(style_.quote) != text.npos) return;  // there is no way to write it
+    return builder_.text(from, style_.quote + text + style_.quote, to);
+  }
   if (value.is_string()) return builder_.text(from, spelled_json(value.get_string()), to);
   if (value.is_number()) return builder_.text(from, number_text(value), to);
   const bool object = value.is_object();
@@ -193,7 +235,7 @@ void JsonText::literal(StateId from, const json::value& value, StateId to) {
     blank(at, next);
     at = next;
   };
-  const auto element = [&](const json::value& part) {
+  const auto separate = [&] {
     if (!first) {
       const StateId comma = builder_.state(), next = builder_.state();
       byte(at, ',', comma);
@@ -201,6 +243,9 @@ void JsonText::literal(StateId from, const json::value& value, StateId to) {
       at = next;
     }
     first = false;
+  };
+  const auto element = [&](const json::value& part) {
+    separate();
     const StateId next = builder_.state();
     literal(at, part, next);
     at = next;
@@ -208,9 +253,11 @@ void JsonText::literal(StateId from, const json::value& value, StateId to) {
   if (object) {
     open(!value.get_object().empty());
     for (const auto& member : value.get_object()) {
-      element(json::value(member.key()));
+      const auto written = key(member.key());
+      if (!written) return;  // there is no way to write it
+      separate();
       const StateId colon = builder_.state(), next = builder_.state();
-      byte(at, ':', colon);
+      builder_.text(at, *written, colon);
       blank(colon, next);
       at = builder_.state();
       literal(next, member.value(), at);
@@ -260,6 +307,10 @@ RuleId JsonText::object() {
   bool fresh = false;
   const RuleId rule = make(object_, "object", fresh);
   if (!fresh) return rule;
+  if (style_.syntax == ValueSyntax::kMarked) {
+    builder_.text(builder_.start(rule), "{}", builder_.end(rule));
+    return rule;
+  }
   const RuleId member = builder_.rule("member");
   const StateId key = builder_.state(), colon = builder_.state(), content = builder_.state();
   free_key(builder_.start(member), nullptr, key);

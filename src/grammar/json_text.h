@@ -17,6 +17,8 @@ class JsonText {
       : builder_(builder), speller_(builder), style_(style) {}
 
   ValueSyntax syntax() const { return style_.syntax; }
+  // A listed key and what follows it up to its value; nothing where the syntax cannot write it.
+  std::optional<std::string> key(std::string_view name) const;
   void blank(StateId from, StateId to);
   void byte(StateId from, char byte, StateId to);
   // Any string of that many code points, in any spelling, with its quotes; most < 0: no limit.
@@ -35,11 +37,13 @@ class JsonText {
 
  private:
   RuleId character();
+  const CharNfa& unquoted();  // kMarked: what a string may hold
   RuleId make(std::optional<RuleId>& rule, const char* name, bool& fresh);
 
   NetworkBuilder& builder_;
   Speller speller_;
   JsonStyle style_;
+  std::optional<CharNfa> unquoted_;
   std::optional<RuleId> blank_, character_, string_, key_, number_, integer_, value_, object_, array_;
 };
 

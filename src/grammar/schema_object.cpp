@@ -201,7 +201,7 @@ Status SchemaCompiler::emit_object(const Facts& facts, bool keywords, StateId fr
   TRY(plan_names(facts, plan));
   std::optional<CharNfa> allowed;
   TRY(limit_names(facts, plan, allowed));
-  if (!keywords) TRY(plan_free(facts, allowed, plan));
+  if (!keywords && json_.syntax() != ValueSyntax::kMarked) TRY(plan_free(facts, allowed, plan));
   std::vector<std::string> names;
   for (const std::string& name : plan.names) {
     const bool required =
@@ -210,11 +210,10 @@ Status SchemaCompiler::emit_object(const Facts& facts, bool keywords, StateId fr
       if (required) return {};  // no object can fit
       continue;
     }
-    if (keywords && !is_keyword(name)) {
+    if (keywords ? !is_keyword(name) : !json_.key(name)) {
       return Error{.kind = ErrorKind::kUnsupported,
-                   .what = "this name cannot be that of an argument of Python",
+                   .what = "the calls of this model have no way to write this name of a property",
                    .where = schema_.index.location(*facts.all[0].schema),
-                   .expected = "letters, digits and underscores",
                    .found = name};
     }
     names.push_back(name);
@@ -233,7 +232,7 @@ RuleId SchemaCompiler::member(const ObjectPlan& plan, std::size_t at) {
     builder_.text(builder_.start(made), plan.names[at] + "=", content);
   } else {
     const StateId colon = builder_.state();
-    builder_.text(builder_.start(made), spelled_json(plan.names[at]) + ":", colon);
+    builder_.text(builder_.start(made), json_.key(plan.names[at]).value(), colon);
     json_.blank(colon, content);
   }
   builder_.call(content, rule(plan.goals[at]), builder_.end(made));

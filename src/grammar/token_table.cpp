@@ -11,8 +11,11 @@ namespace {
 constexpr std::array<int, 6> kLengths = {0, 4, 8, 16, 32, 64};
 constexpr std::size_t kTokenBytesMax = 60'000;  // longer ones are never offered: a depth has 16 bits
 
-bool stands_in_text(const text::Tokenizer& tokenizer, text::TokenId token) {
+bool stands_in_text(const text::Tokenizer& tokenizer, text::TokenId token,
+                    std::span<const std::string_view> spelled) {
   const text::TokenKind kind = tokenizer.kind(token);
+  if (kind == text::TokenKind::kControl)
+    return std::find(spelled.begin(), spelled.end(), tokenizer.bytes(token)) != spelled.end();
   return kind == text::TokenKind::kNormal || kind == text::TokenKind::kUserDefined ||
          kind == text::TokenKind::kByte;
 }
@@ -69,13 +72,14 @@ class TrieMaker {
 
 }  // namespace
 
-TokenTable::TokenTable(const text::Tokenizer& tokenizer) : size_(tokenizer.size()) {
+TokenTable::TokenTable(const text::Tokenizer& tokenizer, std::span<const std::string_view> spelled)
+    : size_(tokenizer.size()) {
   const auto ends = tokenizer.end_tokens();
   end_tokens_.assign(ends.begin(), ends.end());
   begins_.push_back(0);
   for (text::TokenId token = 0; token < size_; ++token) {
     const std::string_view bytes = tokenizer.bytes(token);
-    if (stands_in_text(tokenizer, token) && !this->ends(token) && bytes.size() <= kTokenBytesMax)
+    if (stands_in_text(tokenizer, token, spelled) && !this->ends(token) && bytes.size() <= kTokenBytesMax)
       arena_ += bytes;
     begins_.push_back(static_cast<std::uint32_t>(arena_.size()));
   }
@@ -119,8 +123,8 @@ const Slice& TokenTable::slice(int plain) const {
   return slices_[best];
 }
 
-TokenTablePtr make_token_table(const text::Tokenizer& tokenizer) {
-  return std::make_shared<const TokenTable>(tokenizer);
+TokenTablePtr make_token_table(const text::Tokenizer& tokenizer, std::span<const std::string_view> spelled) {
+  return std::make_shared<const TokenTable>(tokenizer, spelled);
 }
 
 }  // namespace maestrale::grammar

@@ -36,7 +36,7 @@ struct Slice {
 
 class TokenTable {
  public:
-  explicit TokenTable(const text::Tokenizer& tokenizer);
+  TokenTable(const text::Tokenizer& tokenizer, std::span<const std::string_view> spelled);
 
   std::int32_t size() const { return size_; }
   std::size_t words() const { return (static_cast<std::size_t>(size_) + 63) / 64; }
