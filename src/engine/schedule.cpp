@@ -14,6 +14,7 @@ constexpr double kQuantum = 256;         // rows over weight that a tenant may b
 constexpr std::int64_t kLeastRows = 16;  // of prompts in a step, however long it takes
 constexpr std::int64_t kFirstRows = 64;  // of prompts in a step, while it is not known how long rows take
 constexpr double kAloneSteps = 4;
+constexpr double kSlower = 2.5;
 
 bool is_aged(const LaneState& lane) { return lane.passed_over >= kMaxPassedOver; }
 
@@ -81,14 +82,26 @@ std::optional<std::size_t> lane_ahead(std::span<const LaneState> lanes, std::spa
   return found;
 }
 
+// How long a step with prompts should take that has `giving` rows that give tokens. Those who are given
+// tokens feel a prompt as a slower answer: kSlower times as slow where they are as many as those who wait for
+// their first one or more, slower the more wait. Where a step without prompts is long already, prompts get
+// half as much time again.
+double target_s(std::span<const LaneState> lanes, const StepLimits& limits, std::int64_t giving) {
+  // Where nobody waits a step may be longer, but somebody may come or cancel.
+  if (giving == 0) return limits.step_s * (lanes.size() == 1 ? kAloneSteps : 1);
+  const double quiet_s = limits.cost.fixed_s + limits.cost.row_s * static_cast<double>(giving);
+  const double for_first = static_cast<double>(std::ssize(lanes) - giving) / static_cast<double>(giving);
+  const double bearable_s = quiet_s * (1 + (kSlower - 1) * std::max(1.0, 2 * for_first));
+  return std::max(std::min(limits.step_s, bearable_s), 1.5 * quiet_s);
+}
+
 // Rows for prompts in a step that has `giving` rows that give tokens.
 std::int64_t prompt_budget(std::span<const LaneState> lanes, const StepLimits& limits, std::int64_t giving) {
   const std::int64_t most = std::min(limits.prompt_rows, limits.rows - giving);
-  if (limits.cost.row_s <= 0) return std::min(most, kFirstRows);
-  // Where nobody waits a step may be longer, but somebody may come or cancel.
-  const double step_s = limits.step_s * (lanes.size() == 1 ? kAloneSteps : 1);
-  const double rest = step_s - limits.cost.fixed_s - limits.cost.row_s * static_cast<double>(giving);
-  const double fit = std::clamp(rest / limits.cost.row_s, 0.0, static_cast<double>(most));
+  const auto& [fixed_s, row_s] = limits.cost;
+  if (row_s <= 0) return std::min(most, kFirstRows);
+  const double rest = target_s(lanes, limits, giving) - fixed_s - row_s * static_cast<double>(giving);
+  const double fit = std::clamp(rest / row_s, 0.0, static_cast<double>(most));
   return std::min(most, std::max(kLeastRows, static_cast<std::int64_t>(fit)));
 }
 

@@ -9,8 +9,12 @@ namespace maestrale::engine {
 namespace {
 
 const std::vector<TenantState> kOne = {{}};
-const StepLimits kLimits{
-    .slots = 8, .rows = 128, .prompt_rows = 100, .pages = 1000, .step_s = 1, .cost = {.row_s = 1e-9}};
+const StepLimits kLimits{.slots = 8,
+                         .rows = 128,
+                         .prompt_rows = 100,
+                         .pages = 1000,
+                         .step_s = 1,
+                         .cost = {.fixed_s = 0.5, .row_s = 1e-9}};
 
 LaneState giving(std::uint64_t order, std::int64_t room = 10) {
   return {.order = order, .running = true, .left = 1, .room = room};
@@ -76,9 +80,22 @@ TEST(PlanRows, TimeLimitsPromptsWhileOthersWait) {
   EXPECT_EQ(rows_of(plan_rows(std::vector{prompt(1, 500)}, kOne, limits))[0], 74);
   limits.cost = {};
   EXPECT_EQ(rows_of(plan_rows(std::vector{prompt(1, 500)}, kOne, limits))[0], 64);
-  limits.cost = {.fixed_s = 0.3, .row_s = 0.01};
-  limits.step_s = 0.1;
-  EXPECT_EQ(rows_of(plan_rows(std::vector{prompt(1, 500), giving(2)}, kOne, limits))[0], 16);
+}
+
+TEST(PlanRows, PromptsSlowAnswersDownByAFactor) {
+  StepLimits limits = kLimits;
+  limits.rows = 1000;
+  limits.prompt_rows = 500;
+  limits.cost = {.fixed_s = 0.0205, .row_s = 0.001};
+  // A step without the prompt takes 22.5 ms: 33.75 ms more, and four prompts for two answers have four times
+  // that.
+  EXPECT_EQ(rows_of(plan_rows(std::vector{prompt(1, 500), giving(2), giving(3)}, kOne, limits))[0], 33);
+  const std::vector crowd{prompt(1, 500), giving(2), giving(3), waiting(4, 9), waiting(5, 9), waiting(6, 9)};
+  EXPECT_EQ(rows_of(plan_rows(crowd, kOne, limits))[0], 135);
+  limits.step_s = 0.04;
+  EXPECT_EQ(rows_of(plan_rows(crowd, kOne, limits))[0], 17);
+  limits.cost.fixed_s = 0.0985;  // slower than a step should be: half as long again
+  EXPECT_EQ(rows_of(plan_rows(crowd, kOne, limits))[0], 50);
 }
 
 TEST(PlanRows, TheYoungestGivesItsPagesBack) {
