@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/mapping_faults.h"
+
 namespace maestrale {
 namespace {
 
@@ -26,13 +28,20 @@ struct Descriptor {
   }
 };
 
-Result<std::size_t> regular_file_size(int fd, const std::filesystem::path& path) {
+struct FileFacts {
+  std::size_t size = 0;
+  std::int64_t changed_ns = 0;
+};
+
+Result<FileFacts> regular_file(int fd, const std::filesystem::path& path) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return io_error("cannot stat", path);
   if (!S_ISREG(info.st_mode)) {
     return Error{.kind = ErrorKind::kInvalidInput, .what = "not a regular file", .where = path.string()};
   }
-  return static_cast<std::size_t>(info.st_size);
+  constexpr std::int64_t kNanoseconds = 1'000'000'000;
+  return FileFacts{static_cast<std::size_t>(info.st_size),
+                   std::int64_t{info.st_mtim.tv_sec} * kNanoseconds + info.st_mtim.tv_nsec};
 }
 
 }  // namespace
@@ -42,14 +51,14 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   file.path_ = path;
   file.descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file.descriptor_ < 0) return io_error("cannot open", path);
-  file.size_ = TRY(regular_file_size(file.descriptor_, path));
-  if (file.size_ == 0) return file;
-  void* mapped = ::mmap(nullptr, file.size_, PROT_READ, MAP_PRIVATE, file.descriptor_, 0);
-  if (mapped == MAP_FAILED) {
-    file.size_ = 0;
-    return io_error("cannot map", path);
-  }
+  const FileFacts facts = TRY(regular_file(file.descriptor_, path));
+  file.changed_ns_ = facts.changed_ns;
+  if (facts.size == 0) return file;
+  void* mapped = ::mmap(nullptr, facts.size, PROT_READ, MAP_PRIVATE, file.descriptor_, 0);
+  if (mapped == MAP_FAILED) return io_error("cannot map", path);
   file.data_ = static_cast<const std::byte*>(mapped);
+  file.size_ = facts.size;
+  file.watch_ = TRY(watch_mapping(mapped, facts.size));
   return file;
 }
 
@@ -58,24 +67,41 @@ MappedFile::MappedFile(MappedFile&& other) noexcept { *this = std::move(other); 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(changed_ns_, other.changed_ns_);
   std::swap(descriptor_, other.descriptor_);
+  std::swap(watch_, other.watch_);
   std::swap(path_, other.path_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
+  if (watch_ >= 0) forget_mapping(watch_);
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 Status MappedFile::check_unchanged() const {
-  const std::size_t now = TRY(regular_file_size(descriptor_, path_));
-  if (now == size_) return {};
-  return Error{.kind = ErrorKind::kIo,
-               .what = "the file changed while it was being read",
-               .where = path_.string(),
-               .expected = std::to_string(size_) + " bytes",
-               .found = std::to_string(now) + " bytes"};
+  if (descriptor_ < 0) return {};
+  const FileFacts now = TRY(regular_file(descriptor_, path_));
+  Error error{
+      .kind = ErrorKind::kIo, .what = "the file changed while it was in use", .where = path_.string()};
+  error.hint = "start again with the file as it should be";
+  if (now.size != size_) {
+    error.expected = std::to_string(size_) + " bytes";
+    error.found = std::to_string(now.size) + " bytes";
+    return error;
+  }
+  if (now.changed_ns != changed_ns_) {
+    error.expected = "contents as they were when it was opened";
+    error.found = "written to since";
+    return error;
+  }
+  if (watch_ >= 0 && mapping_faulted(watch_)) {
+    error.what = "a part of the file could not be read";
+    error.hint = "look at the disk, then start again";
+    return error;
+  }
+  return {};
 }
 
 void MappedFile::will_need() const {
@@ -93,7 +119,7 @@ void MappedFile::release(std::span<const std::byte> part) const {
 Result<std::string> read_file(const std::filesystem::path& path, std::uint64_t max_bytes) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) return io_error("cannot open", path);
-  const std::size_t size = TRY(regular_file_size(file.fd, path));
+  const std::size_t size = TRY(regular_file(file.fd, path)).size;
   if (size > max_bytes) {
     return Error{.kind = ErrorKind::kResource,
                  .what = "file too large",

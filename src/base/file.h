@@ -13,8 +13,10 @@
 namespace maestrale {
 
 // A read-only private mapping of a whole regular file. Pages are read on first touch; the mapping keeps the
-// file's contents reachable after the file is unlinked. A file that is *truncated* by others while mapped is
-// detected by check_unchanged(), which loaders call before they trust the last bytes.
+// file's contents reachable after the file is unlinked. Where others cut the file short, or the disk fails,
+// what is missing reads as zeros instead of ending the program (SIGBUS is handled for mapped files alone),
+// and check_unchanged() says so from then on: whoever computed with the bytes asks before the results are
+// used.
 class MappedFile {
  public:
   static Result<MappedFile> open(const std::filesystem::path& path);
@@ -27,7 +29,8 @@ class MappedFile {
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   const std::filesystem::path& path() const { return path_; }
 
-  // Error if the file on disk has another size than when it was mapped.
+  // Error if the file on disk has another size or time of change than when it was mapped, or if some of it
+  // could not be read. Cheap: one system call.
   Status check_unchanged() const;
   // Tells the kernel that all of it will be read soon.
   void will_need() const;
@@ -37,7 +40,9 @@ class MappedFile {
  private:
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  std::int64_t changed_ns_ = 0;  // when the file was changed last, as it was mapped
   int descriptor_ = -1;
+  int watch_ = -1;  // of its mapping, for faults
   std::filesystem::path path_;
 };
 

@@ -55,10 +55,11 @@ const json::value* JsonFields::find(std::string_view key) const { return object_
 
 Error JsonFields::wrong(std::string_view key, std::string_view expected) const {
   const json::value* value = find(key);
-  return Error{.what = "field '" + std::string(key) + "' is " + (value == nullptr ? "missing" : "of the wrong kind"),
-               .where = where_,
-               .expected = std::string(expected),
-               .found = value == nullptr ? "nothing" : kind_name(*value)};
+  return Error{
+      .what = "field '" + std::string(key) + "' is " + (value == nullptr ? "missing" : "of the wrong kind"),
+      .where = where_,
+      .expected = std::string(expected),
+      .found = value == nullptr ? "nothing" : kind_name(*value)};
 }
 
 Result<std::int64_t> JsonFields::integer(std::string_view key) const {

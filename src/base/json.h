@@ -18,7 +18,6 @@ namespace json = boost::json;
 // error, never a stack overflow.
 Result<json::value> parse_json(std::string_view text, const std::string& where, std::size_t max_depth = 64);
 
-
 // Typed views of a JSON object; `where` (file) and `key` appear in every error.
 class JsonFields {
  public:

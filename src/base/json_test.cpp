@@ -13,7 +13,8 @@ TEST(Json, RefusesDeepNestingAndTrailingBytes) {
 }
 
 TEST(Json, FieldsNameWhatIsWrong) {
-  const json::value document = parse_json(R"({"n": 3.5, "m": 4.0, "s": "x", "z": null})", "config.json").value();
+  const json::value document =
+      parse_json(R"({"n": 3.5, "m": 4.0, "s": "x", "z": null})", "config.json").value();
   const JsonFields fields(document.get_object(), "config.json");
   EXPECT_EQ(fields.integer("m").value(), 4);
   EXPECT_EQ(fields.integer_or("z", 7).value(), 7);

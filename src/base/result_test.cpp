@@ -6,7 +6,8 @@ namespace maestrale {
 namespace {
 
 Result<int> half(int n) {
-  if (n % 2 != 0) return Error{.what = "odd number", .where = "n", .expected = "even", .found = std::to_string(n)};
+  if (n % 2 != 0)
+    return Error{.what = "odd number", .where = "n", .expected = "even", .found = std::to_string(n)};
   return n / 2;
 }
 

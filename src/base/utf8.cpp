@@ -15,10 +15,12 @@ Lead classify(unsigned char byte) {
   if (byte < 0x80) return {1};
   if (byte < 0xc2) return {0};
   if (byte < 0xe0) return {2};
-  if (byte < 0xf0) return {3, static_cast<unsigned char>(byte == 0xe0 ? 0xa0 : 0x80),
-                           static_cast<unsigned char>(byte == 0xed ? 0x9f : 0xbf)};
-  if (byte < 0xf5) return {4, static_cast<unsigned char>(byte == 0xf0 ? 0x90 : 0x80),
-                           static_cast<unsigned char>(byte == 0xf4 ? 0x8f : 0xbf)};
+  if (byte < 0xf0)
+    return {3, static_cast<unsigned char>(byte == 0xe0 ? 0xa0 : 0x80),
+            static_cast<unsigned char>(byte == 0xed ? 0x9f : 0xbf)};
+  if (byte < 0xf5)
+    return {4, static_cast<unsigned char>(byte == 0xf0 ? 0x90 : 0x80),
+            static_cast<unsigned char>(byte == 0xf4 ? 0x8f : 0xbf)};
   return {0};
 }
 
@@ -106,7 +108,8 @@ std::string Utf8Stream::push(std::string_view bytes) {
   std::string out;
   while (!rest.empty()) {
     const Lead lead = classify(static_cast<unsigned char>(rest[0]));
-    if (lead.length > static_cast<int>(rest.size()) && valid_prefix(rest, lead) == static_cast<int>(rest.size())) {
+    if (lead.length > static_cast<int>(rest.size()) &&
+        valid_prefix(rest, lead) == static_cast<int>(rest.size())) {
       break;  // the rest of this character may still come
     }
     const DecodedCodepoint decoded = decode_utf8(rest);

@@ -19,7 +19,8 @@ DecodedCodepoint decode_utf8(std::string_view text);
 void append_utf8(std::string& out, char32_t codepoint);
 // First byte that is not part of valid UTF-8, or npos.
 std::size_t find_invalid_utf8(std::string_view text);
-// Every maximal invalid part replaced by U+FFFD (Unicode's recommended practice, as Python's errors="replace").
+// Every maximal invalid part replaced by U+FFFD (Unicode's recommended practice, as Python's
+// errors="replace").
 std::string replace_invalid_utf8(std::string_view text);
 
 // Collects bytes as they come and hands out only whole characters. Bytes that can never become a character

@@ -18,7 +18,8 @@ TEST(Utf8, RoundTripsEveryCodepoint) {
 }
 
 TEST(Utf8, RefusesOverlongSurrogatesAndBeyondUnicode) {
-  for (const char* bad : {"\xc0\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80", "\x80"}) {
+  for (const char* bad :
+       {"\xc0\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80", "\x80"}) {
     EXPECT_EQ(find_invalid_utf8(bad), 0u) << bad;
   }
   EXPECT_EQ(find_invalid_utf8("a\xc3\xa9\xff"), 3u);

@@ -188,6 +188,12 @@ struct Engine::State {
     if (adapters.size() <= index) adapters.resize(index + 1);
     adapters[index] = std::move(choices);
   }
+
+  // What was computed follows from the files only if they are still what they were.
+  Status check_files() const {
+    for (const MappedFile& file : checkpoint.mappings) TRY(file.check_unchanged());
+    return packed.check_unchanged();
+  }
 };
 
 Engine::Engine(Token) : state_(std::make_unique<State>()) {}
@@ -337,7 +343,7 @@ Status Engine::forward(const models::Batch& batch, float* logits) {
   TRY(prepare(batch));
   state_->model->forward(*state_->ops, batch, *state_->cache,
                          {state_->workspace.data(), state_->workspace.size()}, logits);
-  return {};
+  return state_->check_files();
 }
 
 Status Engine::states(const models::Batch& batch, float* out) {
@@ -345,7 +351,7 @@ Status Engine::states(const models::Batch& batch, float* out) {
   TRY(prepare(batch));
   state_->model->states(*state_->ops, batch, *state_->cache,
                         {state_->workspace.data(), state_->workspace.size()}, out);
-  return {};
+  return state_->check_files();
 }
 
 Status Engine::scores(const models::Batch& batch, float* out) {
@@ -353,7 +359,7 @@ Status Engine::scores(const models::Batch& batch, float* out) {
   TRY(prepare(batch));
   state_->model->scores(*state_->ops, batch, *state_->cache,
                         {state_->workspace.data(), state_->workspace.size()}, out);
-  return {};
+  return state_->check_files();
 }
 
 Status Engine::append(int sequence, std::span<const text::TokenId> tokens, std::int64_t position,

@@ -35,6 +35,8 @@ class PackedFile {
                                  const PackedIdentity& expected);
   PackedFile() = default;
   Status check_order(std::uint64_t order) const;
+  // As MappedFile has it.
+  Status check_unchanged() const { return file_.check_unchanged(); }
   std::span<const std::byte> weights() const { return weights_; }
 
  private:

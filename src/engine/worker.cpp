@@ -259,7 +259,10 @@ bool Worker::compute() {
   fill_batch(plan.rows);
   const Clock::time_point begin = Clock::now();
   const Status status = engine_.forward({tokens_, positions_, sequences_, logit_rows_}, logits_.data());
-  CHECK(status.ok(), "tokens, positions and room have been checked");
+  if (!status.ok()) {
+    end_all(status.error());  // the model's file is not what it was: nothing was kept of this step
+    return true;
+  }
   for (const LaneRows& part : plan.rows) {
     Lane& lane = *lanes_[part.lane];
     const std::int64_t sure = part.rows - std::ssize(lane.draft);
