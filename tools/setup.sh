@@ -4,7 +4,7 @@ set -u
 packages=(
   g++ cmake ninja-build ccache pkg-config python3
   libboost1.81-dev libboost-json1.81-dev libpcre2-dev libutf8proc-dev libfmt-dev libcli11-dev libtomlplusplus-dev libxxhash-dev
-  libedit-dev libsodium-dev libsqlite3-dev libssl-dev openssl libgtest-dev libgmock-dev
+  libedit-dev libsodium-dev libsqlite3-dev libssl-dev openssl libgtest-dev libgmock-dev json-schema-test-suite
 )
 [ "${1:-}" = "--format" ] && packages+=(clang-format)
 [ "${1:-}" = "--fuzz" ] && packages+=(clang-14 libfuzzer-14-dev)

@@ -1,5 +1,6 @@
 // The JSON Schema Test Suite (draft 2020-12, required cases) through the validator and through the automata.
-// The folder that holds the suite's draft2020-12/*.json is named by MAESTRALE_JSON_SCHEMA_SUITE.
+// MAESTRALE_JSON_SCHEMA_SUITE names its folder draft2020-12; without it the cases of draft 7 that Debian has
+// are tried, as far as they mean the same today.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -67,11 +68,17 @@ std::vector<std::string> spellings(const json::value& value) {
   return all;
 }
 
+constexpr const char* kDebianSuite = "/usr/share/json-schema-test-suite/tests/draft7";
+
 class SuiteTest : public testing::Test {
  protected:
   void SetUp() override {
-    const char* folder = std::getenv("MAESTRALE_JSON_SCHEMA_SUITE");
-    if (folder == nullptr || !fs::is_directory(folder)) GTEST_SKIP() << "no MAESTRALE_JSON_SCHEMA_SUITE";
+    const char* asked = std::getenv("MAESTRALE_JSON_SCHEMA_SUITE");
+    const fs::path folder = asked == nullptr ? kDebianSuite : asked;
+    if (!fs::is_directory(folder))
+      GTEST_SKIP() << folder << " is not there: install json-schema-test-suite or set "
+                   << "MAESTRALE_JSON_SCHEMA_SUITE";
+    old_draft = folder.filename() != "draft2020-12";
     for (const auto& entry : fs::directory_iterator(folder)) {
       if (entry.path().extension() == ".json") files.push_back(entry.path());
     }
@@ -87,10 +94,31 @@ class SuiteTest : public testing::Test {
       ASSERT_TRUE(text);
       const auto groups = parse_json(*text, path.string(), 100);
       ASSERT_TRUE(groups) << groups.error().render();
-      for (const json::value& group : groups->get_array()) each(path.stem().string(), group.get_object());
+      for (const json::value& value : groups->get_array()) {
+        const json::object& group = value.get_object();
+        if (!old_draft || !means_otherwise(group)) each(path.stem().string(), group);
+      }
     }
   }
+  // Of draft 7: what has another name or another meaning since.
+  static bool means_otherwise(const json::object& group) {
+    const bool overrides = group.at("description").get_string().starts_with("ref overrides");
+    return overrides || uses_old_words(group.at("schema"));
+  }
+  static bool uses_old_words(const json::value& schema) {
+    if (const json::array* list = schema.if_array())
+      return std::any_of(list->begin(), list->end(), uses_old_words);
+    const json::object* object = schema.if_object();
+    if (object == nullptr) return false;
+    if (object->contains("additionalItems") || object->contains("dependencies")) return true;
+    if (const json::value* items = object->if_contains("items"); items != nullptr && items->is_array())
+      return true;
+    return std::any_of(object->begin(), object->end(),
+                       [](const auto& member) { return uses_old_words(member.value()); });
+  }
+
   std::vector<fs::path> files;
+  bool old_draft = false;
 };
 
 std::string name_of(const json::object& group, const json::object& test) {
@@ -117,7 +145,7 @@ TEST_F(SuiteTest, Validator) {
     }
   });
   std::printf("validator: %d cases, %d refused (references out of the document)\n", right, refused);
-  EXPECT_GT(right, 1000);
+  EXPECT_GT(right, old_draft ? 300 : 1000);
 }
 
 TEST_F(SuiteTest, Grammar) {
