@@ -140,7 +140,17 @@ void add_packed_option(CLI::App& app, CommonOptions& options) {
       ->group("Everywhere");
 }
 
+void add_mtp_option(CLI::App& app, CommonOptions& options) {
+  options.mtp = true;
+  app.add_flag_callback(
+         "--no-mtp", [&options] { options.mtp = false; },
+         "leave out the model's layer that predicts further tokens (MTP), which guesses ahead where it has "
+         "one")
+      ->group("Everywhere");
+}
+
 void add_draft_option(CLI::App& app, CommonOptions& options) {
+  add_mtp_option(app, options);
   add_text(
       app, "--draft", options.draft,
       "a smaller model of the same vocabulary, which guesses tokens ahead where that saves time; the answer "

@@ -33,6 +33,7 @@ struct CommonOptions {
   std::string isa;
   std::string packed;  // file of packed weights; empty: none
   std::string draft;   // a smaller model that guesses ahead; empty: none
+  bool mtp = false;    // the model's own layer that predicts further tokens is loaded, where it has one
   struct AdapterFile {
     std::string path;
     float scale = 1;
@@ -46,7 +47,10 @@ void add_common_options(CLI::App& app, CommonOptions& options);
 // Declares --packed, for commands that run a model.
 void add_packed_option(CLI::App& app, CommonOptions& options);
 
-// Declares --draft, for commands in which a model answers.
+// Declares --no-mtp and turns it on where it is not given, for commands that run a model to answer.
+void add_mtp_option(CLI::App& app, CommonOptions& options);
+
+// Declares --draft and --no-mtp, for commands in which a model answers.
 void add_draft_option(CLI::App& app, CommonOptions& options);
 
 // "PATH" or "PATH=SCALE".

@@ -80,6 +80,7 @@ Result<std::unique_ptr<OpenedFiles>> OpenedFiles::open(const ServedModelOptions&
                                                        const CommonOptions& common) {
   std::unique_ptr<OpenedFiles> files(new OpenedFiles(options, common));  // NOLINT: the constructor is private
   files->checkpoint_ = TRY(files::open_checkpoint(options.path));
+  files->checkpoint_.mtp = common.mtp && common.draft.empty();
   if (!options.template_file.empty()) {
     files->chat_.template_source = TRY(read_file(options.template_file, kMaxTemplateBytes));
     files->chat_.template_name = options.template_file;
@@ -113,6 +114,7 @@ Status OpenedFiles::learn() {
   }
   if (encodes) {
     common_.draft.clear();
+    common_.mtp = checkpoint_.mtp = false;
     load_ = TRY(encoder_options(checkpoint_, common_));
     facts_.context = load_.context;
     return {};

@@ -54,6 +54,7 @@ Result<std::unique_ptr<engine::Engine>> load_with_draft(files::Checkpoint checkp
                                                         engine::LoadOptions options) {
   CommonOptions plain = common;
   plain.draft.clear();
+  plain.mtp = false;  // one guesses
   files::Checkpoint smaller = TRY(files::open_checkpoint(common.draft));
   TRY(engine::check_same_vocabulary(checkpoint, smaller));
   engine::LoadOptions small = options;
@@ -84,6 +85,7 @@ Result<std::unique_ptr<engine::Engine>> load_with_draft(files::Checkpoint checkp
 Result<std::unique_ptr<engine::Engine>> load_engine(files::Checkpoint checkpoint, const CommonOptions& common,
                                                     engine::LoadOptions options) {
   if (!common.draft.empty()) return load_with_draft(std::move(checkpoint), common, std::move(options));
+  checkpoint.mtp = common.mtp;
   for (const CommonOptions::AdapterFile& file : common.adapters) {
     options.adapters.push_back({static_cast<int>(checkpoint.adapters.size()), file.scale});
     checkpoint.adapters.push_back(TRY(files::open_adapter(file.path)));

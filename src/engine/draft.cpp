@@ -1,8 +1,10 @@
 #include "engine/draft.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/draft_model.h"
+#include "engine/mtp_draft.h"
 
 namespace maestrale::engine {
 namespace {
@@ -29,6 +31,15 @@ std::vector<text::TokenId> look_up_draft(std::span<const text::TokenId> history,
   const auto following = history.subspan(best_end);
   const auto count = std::min(following.size(), static_cast<std::size_t>(std::max<std::int64_t>(most, 0)));
   return {following.begin(), following.begin() + static_cast<std::ptrdiff_t>(count)};
+}
+
+std::optional<text::TokenId> likeliest_token(std::span<const float> logits, double least, double& chance) {
+  const auto best = std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit - *best));
+  chance /= sum;
+  if (!(chance >= least)) return std::nullopt;
+  return static_cast<text::TokenId>(best - logits.begin());
 }
 
 std::int64_t DraftMeter::choose(std::int64_t most, std::int64_t rows, const StepCost& cost,
@@ -74,6 +85,12 @@ std::vector<text::TokenId> Drafter::guess(int sequence, std::span<const text::To
   if (!by_model_) return draft;
   const std::int64_t most = choose(model_, step.most, step, model->seconds());
   return most == 0 ? draft : model->guess(sequence, history, most, step.catch_up, step.always);
+}
+
+std::int64_t Drafter::choose_mtp(const MtpDraft& mtp, const Step& step) {
+  if (step.most <= 0) return 0;
+  by_model_ = true;
+  return choose(model_, step.most, step, mtp.seconds());
 }
 
 }  // namespace maestrale::engine

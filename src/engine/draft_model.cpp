@@ -4,16 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 #include "base/utf8.h"
+#include "engine/draft.h"
 
 namespace maestrale::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr double kUnsure = 0.25;  // chance that all guesses so far are right, below which it stops
 
 Error other_vocabulary(const files::Checkpoint& draft, std::string expected, std::string found) {
   return {.kind = ErrorKind::kUsage,
@@ -90,16 +88,6 @@ bool DraftModel::read(Follower& follower, std::span<const text::TokenId> tokens)
   return true;
 }
 
-// The likeliest token, whose probability `chance` is multiplied by; nothing where that falls below `least`.
-std::optional<text::TokenId> DraftModel::next(double least, double& chance) const {
-  const auto best = std::max_element(logits_.begin(), logits_.end());
-  double sum = 0;
-  for (const float logit : logits_) sum += std::exp(static_cast<double>(logit - *best));
-  chance /= sum;
-  if (!(chance >= least)) return std::nullopt;
-  return static_cast<text::TokenId>(best - logits_.begin());
-}
-
 void DraftModel::learn(double seconds) {
   constexpr double kFade = 0.9;
   seconds_ = seconds_ == 0 ? seconds : kFade * seconds_ + (1 - kFade) * seconds;
@@ -126,7 +114,7 @@ std::vector<text::TokenId> DraftModel::guess(int sequence, std::span<const text:
   if (!read(follows, unread) || !in_time) return {};
   std::vector<text::TokenId> guesses;
   double chance = 1;
-  while (const auto token = next(bold ? 0 : kUnsure, chance)) {
+  while (const auto token = likeliest_token(logits_, bold ? 0 : kUnsure, chance)) {
     guesses.push_back(*token);
     if (std::ssize(guesses) == most || !read(follows, {&*token, 1})) break;
   }

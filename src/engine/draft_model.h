@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -43,7 +42,6 @@ class DraftModel {
   explicit DraftModel(std::unique_ptr<Engine> engine);
   Follower& follower(int sequence);
   bool read(Follower& follower, std::span<const text::TokenId> tokens);
-  std::optional<text::TokenId> next(double least, double& chance) const;
   void learn(double seconds);
 
   std::unique_ptr<Engine> engine_;

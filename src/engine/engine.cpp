@@ -10,6 +10,7 @@
 #include "base/threads.h"
 #include "engine/draft_model.h"
 #include "engine/identity.h"
+#include "engine/mtp_draft.h"
 #include "engine/packed_file.h"
 #include "engine/prefix_store.h"
 #include "ops/cpu/cpu_ops.h"
@@ -83,10 +84,13 @@ Status check_vocabulary(const files::Checkpoint& checkpoint, const models::Model
 }
 
 // Logits of one forward: one row per sequence, and of tokens guessed ahead where there are many sequences.
+// The model's own layer guesses for as many sequences at once as there are guesses.
 std::uint64_t logit_bytes(const models::ModelInfo& info, const LoadOptions& options) {
-  const std::uint64_t guesses = options.sequences > 1 ? 16 : 0;
-  return static_cast<std::uint64_t>(info.vocabulary) *
-         (static_cast<std::uint64_t>(options.sequences) + guesses) * sizeof(float);
+  const auto sequences = static_cast<std::uint64_t>(options.sequences);
+  const std::uint64_t guesses = sequences > 1 ? 16 : 0;
+  std::uint64_t rows = sequences + guesses;
+  if (info.mtp) rows += std::min(sequences, guesses + 1);
+  return static_cast<std::uint64_t>(info.vocabulary) * rows * sizeof(float);
 }
 
 std::uint64_t budget_of(const LoadOptions& options) {
@@ -131,7 +135,7 @@ Result<MemoryPlan> make_plan(const models::LoadPlan& load, const files::Checkpoi
   for (const HugeBuffer& buffer : checkpoint.buffers) plan.base += buffer.size();
   if (options.prefix_store)
     plan.base += kv.page_bytes() * static_cast<std::size_t>(PrefixStore::pages_in_memory(options.batch_rows));
-  plan.kv_cache = kv.state_bytes() * static_cast<std::uint64_t>(options.sequences);
+  plan.kv_cache = (kv.state_bytes() + kv.recent_bytes()) * static_cast<std::uint64_t>(options.sequences);
   plan.kv_pages = TRY(pool_pages(plan.context, kv.page_bytes(), plan.total(), options));
   plan.kv_cache += kv.page_bytes() * static_cast<std::uint64_t>(plan.kv_pages);
   return plan;
@@ -176,6 +180,7 @@ struct Engine::State {
   HugeBuffer workspace;
   double load_seconds = 0;
   std::unique_ptr<DraftModel> draft;
+  std::unique_ptr<MtpDraft> mtp;
   std::vector<float> logits;
   SamplerWorkspace sampler;
   std::vector<std::int32_t> positions, sequences, rows;   // scratch of append()
@@ -201,6 +206,7 @@ Engine::~Engine() = default;
 
 void Engine::set_draft(std::unique_ptr<DraftModel> draft) { state_->draft = std::move(draft); }
 DraftModel* Engine::draft() const { return state_->draft.get(); }
+MtpDraft* Engine::mtp() const { return state_->mtp.get(); }
 
 Result<MemoryPlan> plan_memory(const files::Checkpoint& checkpoint, const LoadOptions& options) {
   TRY(check_options(options));
@@ -244,6 +250,7 @@ Result<std::unique_ptr<Engine>> Engine::load(files::Checkpoint checkpoint, const
   state.workspace = TRY(HugeBuffer::allocate(state.model->workspace_bytes(options.batch_rows)));
   TRY(state.workspace.populate());
   state.logits.resize(static_cast<std::size_t>(load.info.vocabulary));
+  if (load.info.mtp) state.mtp = std::make_unique<MtpDraft>();
   if (options.progress) options.progress(1.0);
   state.load_seconds = seconds_since(start);
   return engine;
@@ -360,6 +367,14 @@ Status Engine::scores(const models::Batch& batch, float* out) {
   state_->model->scores(*state_->ops, batch, *state_->cache,
                         {state_->workspace.data(), state_->workspace.size()}, out);
   return state_->check_files();
+}
+
+Status Engine::predict(const models::Batch& batch, float* states, float* logits) {
+  if (!info().mtp) return missing("guess further tokens", info(), checkpoint());
+  TRY(prepare(batch));
+  state_->model->predict(*state_->ops, batch, *state_->cache,
+                         {state_->workspace.data(), state_->workspace.size()}, states, logits);
+  return {};
 }
 
 Status Engine::append(int sequence, std::span<const text::TokenId> tokens, std::int64_t position,

@@ -23,6 +23,7 @@
 namespace maestrale::engine {
 
 class DraftModel;
+class MtpDraft;
 
 struct LoadOptions {
   int threads = 0;           // 0: all cores that this process may use
@@ -121,6 +122,8 @@ class Engine {
   // A smaller model that guesses ahead for all sequences from now on (engine/draft_model.h); null: none.
   void set_draft(std::unique_ptr<DraftModel> draft);
   DraftModel* draft() const;
+  // Guesses of the model's own (engine/mtp_draft.h); null where it has none.
+  MtpDraft* mtp() const;
 
   // For whoever shares pages between sequences.
   ops::KvCache& kv();
@@ -138,6 +141,9 @@ class Engine {
   // rows. kUnsupported where the model has none.
   Status states(const models::Batch& batch, float* out);
   Status scores(const models::Batch& batch, float* out);
+  // Guesses at the tokens after the batch's, by the model's own layer (models::Model::predict). kUnsupported
+  // where it has none.
+  Status predict(const models::Batch& batch, float* states, float* logits);
   // What the sequence's rows use of checkpoint().adapters from now on; nothing: LoadOptions::adapters, as for
   // a sequence that opens. kUsage where there is no such adapter. Forks of a sequence must be told too.
   Status check_adapters(const std::optional<std::vector<ops::AdapterChoice>>& choices) const;

@@ -6,6 +6,7 @@
 #include "engine/answer.h"
 #include "engine/draft.h"
 #include "engine/engine.h"
+#include "engine/mtp_draft.h"
 
 namespace maestrale::engine {
 namespace {
@@ -39,9 +40,13 @@ class Stepper {
   Status decode(std::span<const text::TokenId> history, std::int64_t left) {
     const std::int64_t most = std::min({most_, left - 1, engine_.context() - std::ssize(history)});
     // Nobody waits: the draft model may read all that it has not read yet.
-    draft_ = drafter_.guess(
-        sequence_, history, engine_.draft(),
-        {.most = most, .cost = meter_.cost(), .always = always_, .catch_up = std::ssize(history)});
+    const Drafter::Step step{
+        .most = most, .cost = meter_.cost(), .always = always_, .catch_up = std::ssize(history)};
+    draft_ = drafter_.guess(sequence_, history, engine_.draft(), step);
+    if (MtpDraft* mtp = engine_.mtp(); draft_.empty() && mtp != nullptr && engine_.draft() == nullptr) {
+      const MtpDraft::Asked asked{sequence_, history, drafter_.choose_mtp(*mtp, step)};
+      draft_ = mtp->guess(engine_, {&asked, 1}, always_).front();
+    }
     tokens_.assign(1, history.back());
     tokens_.insert(tokens_.end(), draft_.begin(), draft_.end());
     logits_.resize(std::max(logits_.size(), tokens_.size() * vocabulary()));

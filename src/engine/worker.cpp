@@ -318,12 +318,31 @@ void Worker::guess(std::vector<LaneRows>& rows) {
     const std::int64_t most =
         std::min({options_.drafts, left, state.room - 1, engine_.context() - lane.length()});
     if (state.left != 1 || state.copies || most <= 0) continue;
-    lane.draft = lane.drafter.guess(
-        lane.sequence, lane.answer.history(), engine_.draft(),
-        {.most = most, .rows = giving, .cost = cost, .always = options_.always_draft, .catch_up = kCatchUp});
+    const Drafter::Step step{
+        .most = most, .rows = giving, .cost = cost, .always = options_.always_draft, .catch_up = kCatchUp};
+    lane.draft = lane.drafter.guess(lane.sequence, lane.answer.history(), engine_.draft(), step);
     part.rows += std::ssize(lane.draft);
     left -= std::ssize(lane.draft);
+    if (!lane.draft.empty() || engine_.mtp() == nullptr || engine_.draft() != nullptr) continue;
+    const std::int64_t wanted = lane.drafter.choose_mtp(*engine_.mtp(), step);
+    if (wanted == 0) continue;
+    asked_.push_back({lane.sequence, lane.answer.history(), wanted});
+    askers_.push_back(&part);
+    left -= wanted;
   }
+  guess_together();
+}
+
+// What the model's own layer is to guess, for all lanes at once.
+void Worker::guess_together() {
+  if (asked_.empty()) return;
+  auto guesses = engine_.mtp()->guess(engine_, asked_, options_.always_draft);
+  for (std::size_t i = 0; i < guesses.size(); ++i) {
+    askers_[i]->rows += std::ssize(guesses[i]);
+    lanes_[askers_[i]->lane]->draft = std::move(guesses[i]);
+  }
+  asked_.clear();
+  askers_.clear();
 }
 
 void Worker::fill_batch(const std::vector<LaneRows>& rows) {

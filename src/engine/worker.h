@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/mtp_draft.h"
 #include "engine/page_transfers.h"
 #include "engine/prefix_cache.h"
 #include "engine/request.h"
@@ -63,6 +64,7 @@ class Worker {
   void forget_keys(const Lane& lane, std::int64_t from, std::int64_t to);
   bool make_room(const std::vector<LaneRows>& rows);
   void guess(std::vector<LaneRows>& rows);
+  void guess_together();
   void fill_batch(const std::vector<LaneRows>& rows);
   void keep_pages(Lane& lane);
   void fork_choices(Lane& lane, std::size_t row);
@@ -92,6 +94,8 @@ class Worker {
   std::vector<std::int32_t> tokens_, positions_, sequences_, logit_rows_;
   std::vector<float> logits_;
   std::vector<Giver> givers_;
+  std::vector<MtpDraft::Asked> asked_;
+  std::vector<LaneRows*> askers_;  // whose rows they are
 };
 
 }  // namespace maestrale::engine

@@ -39,6 +39,7 @@ class Checkpoint {
   // [types]}; empty where it says nothing.
   json::object embedding;
   std::vector<Adapter> adapters;  // to be loaded beside the model; the caller adds them
+  bool mtp = false;  // load a layer that predicts further tokens, where there is one; the caller says so
   std::vector<MappedFile> mappings;
   std::vector<HugeBuffer> buffers;  // tensors that come from no file (presets)
 

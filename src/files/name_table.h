@@ -73,6 +73,12 @@ inline constexpr std::array kLayerNames = {
     NameRow{"ffn_down_fused.bias", "mlp.experts.down_proj_bias", ""},
     NameRow{"exp_probs_b.bias", "mlp.gate.e_score_correction_bias", ""},
     NameRow{"attn_sinks.weight", "self_attn.sinks", ""},
+    NameRow{"nextn.eh_proj", "eh_proj", ""},
+    NameRow{"nextn.enorm", "enorm", ""},
+    NameRow{"nextn.hnorm", "hnorm", ""},
+    NameRow{"nextn.embed_tokens", "embed_tokens", ""},
+    NameRow{"nextn.shared_head_norm", "shared_head.norm", ""},
+    NameRow{"nextn.shared_head_head", "shared_head.head", ""},
 };
 
 }  // namespace maestrale::files

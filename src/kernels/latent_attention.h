@@ -184,11 +184,16 @@ void for_pages(const LatentTile& tile, Body body) {
     return;
   }
   const std::int64_t newest = newest_position(tile);
-  for (int slot = 0; slot < kPageTokens; ++slot) list.slots[slot] = static_cast<std::uint8_t>(slot);
+  int first = tile.first_page == 0 ? tile.first_slot : 0;
+  for (int slot = first; slot < kPageTokens; ++slot)
+    list.slots[slot - first] = static_cast<std::uint8_t>(slot);
   for (std::int64_t page = tile.first_page; page < tile.end_page && page <= newest / kPageTokens; ++page) {
     const std::int64_t end = newest + 1 - page * kPageTokens;
-    list.count = end < kPageTokens ? static_cast<int>(end) : kPageTokens;
-    body(page, list);
+    list.count = (end < kPageTokens ? static_cast<int>(end) : kPageTokens) - first;
+    if (list.count > 0) body(page, list);
+    if (first == 0) continue;
+    first = 0;
+    for (int slot = 0; slot < kPageTokens; ++slot) list.slots[slot] = static_cast<std::uint8_t>(slot);
   }
 }
 
@@ -284,7 +289,7 @@ void attend_latent_bytes(const LatentTile& latent) {
     const KeyRange range{0, list.slots[list.count - 1] + 1};
     PageAhead<V> ahead = page_after<V>(latent, page);
     score_byte_page<V>(tile, rows, base, range, ahead);
-    if (latent.selected != nullptr) mask_unlisted(latent, list);
+    if (latent.selected != nullptr || list.slots[0] > 0) mask_unlisted(latent, list);
     for (int row = 0; row < latent.rows; ++row) {
       rows.range[row] = row_range(tile, page, row);
       if (rows.range[row].end > range.end) rows.range[row].end = range.end;

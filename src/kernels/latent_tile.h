@@ -36,6 +36,7 @@ struct LatentTile {
   std::int64_t selected_count = 0;
   const std::byte* const* pages = nullptr;    // the sequence's pages
   std::int64_t first_page = 0, end_page = 0;  // of the keys to look at
+  int first_slot = 0;                         // of page 0: keys before it are not looked at
   std::size_t offset = 0;                     // of this layer's rows within a page
   std::byte* codes = nullptr;                 // Q8: scratch for the queries, query_code_bytes()
   std::int8_t* weight_codes = nullptr;        // Q8: scratch [rows][kWeightCodes]

@@ -172,20 +172,28 @@ Status read_indexer(const ConfigReader& config, DenseSpec& spec) {
       std::to_string(indexer.head_size) + ", " + std::to_string(indexer.most) + " keys");
 }
 
-// Layers that predict further tokens stand after the last and are left out. Hugging Face files count them
-// apart, GGUF files with the others.
-Status leave_further_layers(const ConfigReader& config, DenseSpec& spec) {
+// Layers that predict further tokens stand after the last. Hugging Face files count them apart, GGUF files
+// with the others. The first may be used, those after it are left out.
+Status read_further_layers(const ConfigReader& config, DenseSpec& spec) {
+  const files::Checkpoint& checkpoint = config.checkpoint();
   const std::int64_t further = TRY(config.integer_or(kNextTokens, 0));
-  spec.decoder.extra_layers = further > 0;
-  const std::string last = "blk." + std::to_string(spec.info.layers - 1) + ".nextn.eh_proj.weight";
-  if (further <= 0 || config.checkpoint().find(last) == nullptr) return {};
-  if (further >= spec.info.layers) {
-    return Error{.what = "no layers but those that predict further tokens",
-                 .where = config.fields().where(),
-                 .found = std::to_string(further) + " of " + std::to_string(spec.info.layers)};
+  spec.decoder.leave_further_layers = further > 0;
+  if (further <= 0) return {};
+  const auto joins = [&](std::int64_t layer) {
+    const std::string name = "blk." + std::to_string(layer) + ".nextn.eh_proj";
+    return checkpoint.find(nn::published_name(checkpoint, nn::text_prefix(checkpoint), name, "weight")) !=
+           nullptr;
+  };
+  if (config.dialect() == Dialect::kGguf && joins(spec.info.layers - 1)) {
+    if (further >= spec.info.layers) {
+      return Error{.what = "no layers but those that predict further tokens",
+                   .where = config.fields().where(),
+                   .found = std::to_string(further) + " of " + std::to_string(spec.info.layers)};
+    }
+    spec.info.layers -= further;
+    spec.decoder.layers.resize(static_cast<std::size_t>(spec.info.layers));
   }
-  spec.info.layers -= further;
-  spec.decoder.layers.resize(static_cast<std::size_t>(spec.info.layers));
+  spec.decoder.mtp = spec.info.mtp = checkpoint.mtp && spec.decoder.head && joins(spec.info.layers);
   return {};
 }
 
@@ -206,9 +214,9 @@ Result<DenseSpec> read(const files::Checkpoint& checkpoint) {
     TRY(config.dialect() == Dialect::kGguf ? read_router_gguf(config, moe)
                                            : read_router_hugging_face(config, moe));
   }
-  TRY(leave_further_layers(config, spec));
+  TRY(read_further_layers(config, spec));
   describe(spec);
-  if (spec.decoder.extra_layers && has_further_layers(checkpoint, spec.info.layers))
+  if (spec.decoder.leave_further_layers && has_further_layers(checkpoint, spec.layers_used()))
     spec.info.notes += ", layers that predict further tokens left out";
   return spec;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "nn/expert_weights.h"
 
 namespace maestrale::models {
@@ -29,6 +30,12 @@ class DenseModel final : public Model {
               float* out) const override {
     decoder_.states(ops, batch.tokens, {batch.positions, batch.sequences}, batch.logit_rows, cache,
                     nn::Workspace(workspace), out);
+  }
+  void predict(ops::Ops& ops, const Batch& batch, ops::KvCache& cache, std::span<std::byte> workspace,
+               float* states, float* logits) const override {
+    CHECK(spec_.info.mtp, "only where info().mtp");
+    decoder_.predict(ops, batch.tokens, {batch.positions, batch.sequences}, cache, nn::Workspace(workspace),
+                     states, logits);
   }
 
  private:
@@ -138,6 +145,10 @@ void describe(DenseSpec& spec) {
       info.notes += " and a shared one of " + std::to_string(spec.decoder.moe->shared_ffn_size);
     }
   }
+  if (spec.decoder.mtp) {
+    const auto millions = nn::mtp_parameter_count(spec.decoder) / 1'000'000;
+    info.notes += ", predicts further tokens (MTP layer of " + std::to_string(millions) + " M parameters)";
+  }
   if (windowed > 0) info.notes += ", sliding window on " + std::to_string(windowed) + " layers";
 }
 
@@ -145,7 +156,8 @@ namespace {
 
 ops::KvShape kv_shape(const DenseSpec& spec) {
   ops::KvShape shape;
-  shape.layers = static_cast<int>(spec.info.layers);
+  shape.layers = spec.layers_used();
+  if (spec.decoder.mtp) shape.recent_size = static_cast<int>(spec.info.hidden_size);
   if (!spec.decoder.latent) {
     shape.kv_heads = static_cast<int>(spec.info.kv_heads);
     shape.head_size = static_cast<int>(spec.info.head_size);
@@ -163,8 +175,8 @@ ops::KvShape kv_shape(const DenseSpec& spec) {
 std::int64_t widest_input(const DenseSpec& spec) {
   const std::int64_t expert =
       spec.decoder.moe ? std::max(spec.decoder.moe->ffn_size, spec.decoder.moe->shared_ffn_size) : 0;
-  const std::int64_t widest =
-      std::max({expert, spec.info.hidden_size, spec.info.ffn_size, spec.info.heads * spec.info.head_size});
+  const std::int64_t widest = std::max({expert, spec.info.hidden_size * (spec.decoder.mtp ? 2 : 1),
+                                        spec.info.ffn_size, spec.info.heads * spec.info.head_size});
   if (!spec.decoder.latent) return widest;
   return std::max(
       {widest, spec.decoder.latent->query_rank, spec.info.heads * spec.decoder.latent->value_size});
@@ -177,7 +189,8 @@ Result<LoadPlan> plan_dense(const files::Checkpoint& checkpoint, const ops::Ops&
   plan.info = spec.info;
   plan.kv = kv_shape(spec);
   nn::WeightLoader planner(checkpoint, ops);
-  if (spec.decoder.extra_layers) planner.leave_layers_from(static_cast<int>(spec.info.layers));
+  if (spec.decoder.leave_further_layers) planner.leave_layers_from(spec.layers_used());
+  if (spec.decoder.mtp) TRY(nn::MtpHead::plan(planner, spec.decoder));
   for (int layer = 0; layer < plan.kv.layers; ++layer) {
     if (spec.decoder.has_moe(layer)) TRY(nn::plan_experts(planner, layer, *spec.decoder.moe));
   }

@@ -10,11 +10,15 @@ namespace maestrale::models {
 struct DenseSpec {
   ModelInfo info;
   nn::DenseDecoderOptions decoder;
+
+  // With the one that predicts further tokens.
+  int layers_used() const { return static_cast<int>(info.layers) + (decoder.mtp ? 1 : 0); }
 };
 
 struct DenseDefaults {
   double rope_base = 10000;
-  ops::RopePairing gguf_pairing = ops::RopePairing::kInterleaved;  // Hugging Face files: halves; others: interleaved
+  ops::RopePairing gguf_pairing =
+      ops::RopePairing::kInterleaved;  // Hugging Face files: halves; others: interleaved
   std::string_view rope_layer_type =
       {};               // which of config.json's rope settings, where there is one per layer type
   bool latent = false;  // the KV heads are not those of grouped-query attention

@@ -28,6 +28,7 @@ struct ModelInfo {
   bool logits = true;                     // forward() predicts tokens; false: weights without a head
   bool states = false;                    // states() gives the final states of rows
   bool whole_texts = false;               // rows see later rows: all of a sequence go into one batch
+  bool mtp = false;                       // predict() guesses further tokens (multi-token prediction)
   std::int64_t labels = 0;                // scores() gives so many for a sequence; 0: there is no such head
 };
 
@@ -55,6 +56,12 @@ class Model {
   // out: [batch.logit_rows.size(), labels], from rows that begin a sequence. Only where info().labels > 0.
   virtual void scores(ops::Ops& ops, const Batch& batch, ops::KvCache& cache, std::span<std::byte> workspace,
                       float* out) const;
+  // Guesses at the token after each of batch.tokens, none of them at position 0: logits [rows, vocabulary].
+  // states [rows, hidden_size]: before, those of the positions before the tokens, as cache.recent() has them;
+  // after, what takes the place of the tokens' own for the guess after this one. Writes the head's KV rows at
+  // the batch's positions, which forward() writes again. Only where info().mtp.
+  virtual void predict(ops::Ops& ops, const Batch& batch, ops::KvCache& cache, std::span<std::byte> workspace,
+                       float* states, float* logits) const;
 };
 
 // What loading will take, computed from shapes before any of it is taken.

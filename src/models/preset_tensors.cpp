@@ -45,22 +45,9 @@ class Synthesis {
   Status run() {
     const std::int64_t vocabulary = number("vocab_size");
     TRY(matrix("token_embd", vocabulary, hidden_));
-    for (std::int64_t layer = 0; layer < layers_; ++layer) {
-      const std::string prefix = "blk." + std::to_string(layer) + ".";
-      TRY(vector(prefix + "attn_norm", hidden_));
-      if (is("Mamba2")) {
-        TRY(mixer(prefix));
-        continue;
-      }
-      TRY(has("kv_lora_rank") ? latent_attention(prefix) : attention(prefix));
-      TRY(vector(prefix + "ffn_norm", hidden_));
-      if (!has_experts(layer) || has("residual_moe")) TRY(mlp(prefix, "", dense_ffn()));
-      if (has_experts(layer)) TRY(mixture(prefix));
-      if (has_post_norms()) {
-        TRY(vector(prefix + "post_attention_norm", hidden_));
-        TRY(vector(prefix + "post_ffw_norm", hidden_));
-      }
-    }
+    for (std::int64_t layer = 0; layer < layers_; ++layer) TRY(decoder_layer(layer));
+    for (std::int64_t more = 0; more < number("num_nextn_predict_layers"); ++more)
+      TRY(further_layer(layers_ + more));
     TRY(vector("output_norm", hidden_));
     if (!config_.at("tie_word_embeddings").as_bool()) TRY(matrix("output", vocabulary, hidden_));
     return {};
@@ -92,6 +79,29 @@ class Synthesis {
   }
   std::int64_t shared_ffn() const {
     return is("Llama4") ? expert_ffn() : number("n_shared_experts") * expert_ffn();
+  }
+
+  Status decoder_layer(std::int64_t layer) {
+    const std::string prefix = "blk." + std::to_string(layer) + ".";
+    TRY(vector(prefix + "attn_norm", hidden_));
+    if (is("Mamba2")) return mixer(prefix);
+    TRY(has("kv_lora_rank") ? latent_attention(prefix) : attention(prefix));
+    TRY(vector(prefix + "ffn_norm", hidden_));
+    if (!has_experts(layer) || has("residual_moe")) TRY(mlp(prefix, "", dense_ffn()));
+    if (has_experts(layer)) TRY(mixture(prefix));
+    if (!has_post_norms()) return {};
+    TRY(vector(prefix + "post_attention_norm", hidden_));
+    return vector(prefix + "post_ffw_norm", hidden_);
+  }
+
+  // DeepSeek V3's, which predicts a further token; the copies of embeddings and head are left out.
+  Status further_layer(std::int64_t layer) {
+    const std::string prefix = "blk." + std::to_string(layer) + ".nextn.";
+    TRY(decoder_layer(layer));
+    TRY(vector(prefix + "enorm", hidden_));
+    TRY(vector(prefix + "hnorm", hidden_));
+    TRY(matrix(prefix + "eh_proj", hidden_, 2 * hidden_));
+    return vector(prefix + "shared_head_norm", hidden_);
   }
 
   Status attention(const std::string& prefix) {

@@ -112,6 +112,10 @@ void Model::scores(ops::Ops&, const Batch&, ops::KvCache&, std::span<std::byte>,
   CHECK(false, "only where info().labels");
 }
 
+void Model::predict(ops::Ops&, const Batch&, ops::KvCache&, std::span<std::byte>, float*, float*) const {
+  CHECK(false, "only where info().mtp");
+}
+
 std::vector<std::string> registered_architectures() {
   std::vector<std::string> ids;
   for (const Row& row : kRows) ids.emplace_back(row.id);

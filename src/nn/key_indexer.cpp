@@ -5,8 +5,10 @@
 
 namespace maestrale::nn {
 
-Result<KeyIndexer> KeyIndexer::load(WeightLoader& loader, int layer, const KeyIndexerOptions& options) {
+Result<KeyIndexer> KeyIndexer::load(WeightLoader& loader, int layer, const KeyIndexerOptions& options,
+                                    int first_key) {
   KeyIndexer block;
+  block.first_key_ = first_key;
   block.options_ = options;
   block.layer_ = layer;
   const std::string prefix = "blk." + std::to_string(layer) + ".indexer.";
@@ -34,10 +36,28 @@ std::size_t KeyIndexer::workspace_bytes(const KeyIndexerOptions& options, std::i
   return counting.used();
 }
 
+void KeyIndexer::store_keys(ops::Ops& ops, float* keys, ops::RopeTable rope, const ops::BatchRows& rows,
+                            ops::KvCache& cache) const {
+  constexpr float kEps = 1e-6f;
+  const auto n = static_cast<std::int64_t>(rows.positions.size());
+  ops.layer_norm(keys, norm_.data(), norm_bias_.data(), kEps, n, options_.head_size, keys);
+  rope.pairing = ops::RopePairing::kHalf;
+  ops.rope(keys, options_.head_size, 1, options_.head_size, rows.positions, rope, {});
+  ops.store_rows(keys, options_.head_size, ops::KvRows::kIndex, layer_, rows, cache);
+}
+
+void KeyIndexer::store(ops::Ops& ops, const float* x, const ops::RopeTable& rope, const ops::BatchRows& rows,
+                       ops::KvCache& cache, Workspace workspace) const {
+  const auto n = static_cast<std::int64_t>(rows.positions.size());
+  float* keys = workspace.floats(n * options_.head_size);
+  const std::array from_x = {ops::Projection{&key_, keys, key_.rows, nullptr, nullptr}};
+  ops.linear(x, n, options_.hidden_size, from_x);
+  store_keys(ops, keys, rope, rows, cache);
+}
+
 ops::KeySelection KeyIndexer::forward(ops::Ops& ops, const float* x, const float* compressed_query,
                                       ops::RopeTable rope, const ops::BatchRows& rows, ops::KvCache& cache,
                                       Workspace& workspace) const {
-  constexpr float kEps = 1e-6f;
   const auto n = static_cast<std::int64_t>(rows.positions.size());
   const Buffers buffers = carve(options_, n, workspace);
   // The authors scale the weights by powers of the sizes; a positive factor does not change which keys are
@@ -48,17 +68,16 @@ ops::KeySelection KeyIndexer::forward(ops::Ops& ops, const float* x, const float
   ops.linear(x, n, options_.hidden_size, from_x);
   const std::array from_query = {ops::Projection{&query_, buffers.q, query_.rows, nullptr, nullptr}};
   ops.linear(compressed_query, n, options_.query_rank, from_query);
-  ops.layer_norm(buffers.key, norm_.data(), norm_bias_.data(), kEps, n, options_.head_size, buffers.key);
+  store_keys(ops, buffers.key, rope, rows, cache);
   rope.pairing = ops::RopePairing::kHalf;
   ops.rope(buffers.q, query_.rows, options_.heads, options_.head_size, rows.positions, rope, {});
-  ops.rope(buffers.key, options_.head_size, 1, options_.head_size, rows.positions, rope, {});
-  ops.store_rows(buffers.key, options_.head_size, ops::KvRows::kIndex, layer_, rows, cache);
   const ops::KeySelection selection{
       .most = options_.most,
       .positions = {buffers.positions, static_cast<std::size_t>(n * options_.most)},
       .counts = {buffers.counts, static_cast<std::size_t>(n)}};
   ops.select_keys(buffers.q, buffers.weights, layer_, rows, cache,
-                  {.heads = options_.heads, .head_size = options_.head_size}, selection);
+                  {.heads = options_.heads, .head_size = options_.head_size, .first_key = first_key_},
+                  selection);
   return selection;
 }
 

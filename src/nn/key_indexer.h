@@ -22,12 +22,17 @@ struct KeyIndexerOptions {
 
 class KeyIndexer {
  public:
-  static Result<KeyIndexer> load(WeightLoader& loader, int layer, const KeyIndexerOptions& options);
+  // `first_key`: position before which nothing is chosen.
+  static Result<KeyIndexer> load(WeightLoader& loader, int layer, const KeyIndexerOptions& options,
+                                 int first_key);
 
   // Stores the indexer's keys of x[rows, hidden] and chooses keys for compressed_query[rows, query_rank].
   // `rope`: the attention's frequencies. The selection's memory is the workspace's.
   ops::KeySelection forward(ops::Ops& ops, const float* x, const float* compressed_query, ops::RopeTable rope,
                             const ops::BatchRows& rows, ops::KvCache& cache, Workspace& workspace) const;
+  // Stores the indexer's keys alone.
+  void store(ops::Ops& ops, const float* x, const ops::RopeTable& rope, const ops::BatchRows& rows,
+             ops::KvCache& cache, Workspace workspace) const;
   static std::size_t workspace_bytes(const KeyIndexerOptions& options, std::int64_t rows);
 
  private:
@@ -37,8 +42,11 @@ class KeyIndexer {
   };
   static Buffers carve(const KeyIndexerOptions& options, std::int64_t rows, Workspace& workspace);
 
+  void store_keys(ops::Ops& ops, float* keys, ops::RopeTable rope, const ops::BatchRows& rows,
+                  ops::KvCache& cache) const;
+
   KeyIndexerOptions options_;
-  int layer_ = 0;
+  int layer_ = 0, first_key_ = 0;
   ops::Weight query_, key_, head_weights_;
   std::vector<float> norm_, norm_bias_;
 };

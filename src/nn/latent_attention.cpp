@@ -50,7 +50,8 @@ Result<LatentAttention> LatentAttention::load(WeightLoader& loader, int layer,
   }
   block.output_ = TRY(loader.matrix(prefix + "attn_output", options.hidden_size,
                                     std::int64_t{options.heads} * options.value_size));
-  if (options.indexer) block.indexer_ = TRY(KeyIndexer::load(loader, layer, *options.indexer));
+  if (options.indexer)
+    block.indexer_ = TRY(KeyIndexer::load(loader, layer, *options.indexer, options.first_key));
   block.frequencies_ = rope_frequencies(options.rope);
   return block;
 }
@@ -99,15 +100,41 @@ void LatentAttention::project(ops::Ops& ops, const float* x, std::int64_t rows,
                : ops::Projection{&query_, buffers.q, query_.rows, nullptr, nullptr},
   };
   ops.linear(x, rows, options_.hidden_size, inputs);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    float* latent = buffers.row + row * options_.row_size();
-    ops.rms_norm(latent, latent_norm_.data(), options_.eps, 1, options_.latent_size, latent);
-  }
+  norm_latents(ops, rows, buffers.row);
   if (!low_rank) return;
   ops.rms_norm(buffers.compressed_query, query_norm_.data(), options_.eps, rows, options_.query_rank,
                buffers.compressed_query);
   const std::array up = {ops::Projection{&query_up_, buffers.q, query_up_.rows, nullptr, nullptr}};
   ops.linear(buffers.compressed_query, rows, options_.query_rank, up);
+}
+
+void LatentAttention::norm_latents(ops::Ops& ops, std::int64_t rows, float* row) const {
+  for (std::int64_t i = 0; i < rows; ++i, row += options_.row_size())
+    ops.rms_norm(row, latent_norm_.data(), options_.eps, 1, options_.latent_size, row);
+}
+
+ops::RopeTable LatentAttention::rope_table() const {
+  return {.pairing = options_.rope.pairing,
+          .inverse_frequencies = frequencies_,
+          .magnitude = static_cast<float>(options_.rope.magnitude)};
+}
+
+void LatentAttention::store_rotated(ops::Ops& ops, float* row, const ops::BatchRows& rows,
+                                    ops::KvCache& cache) const {
+  ops.rope(row + options_.latent_size, options_.row_size(), 1, options_.rotated_size, rows.positions,
+           rope_table(), {});
+  ops.store_rows(row, options_.row_size(), ops::KvRows::kLatent, layer_, rows, cache);
+}
+
+void LatentAttention::store(ops::Ops& ops, const float* x, const ops::BatchRows& rows, ops::KvCache& cache,
+                            Workspace workspace) const {
+  const auto n = static_cast<std::int64_t>(rows.positions.size());
+  float* row = workspace.floats(n * options_.row_size());
+  const std::array inputs = {ops::Projection{&row_, row, row_.rows, nullptr, nullptr}};
+  ops.linear(x, n, options_.hidden_size, inputs);
+  norm_latents(ops, n, row);
+  store_rotated(ops, row, rows, cache);
+  if (indexer_) indexer_->store(ops, x, rope_table(), rows, cache, workspace);
 }
 
 std::span<const float> LatentAttention::temperatures(const ops::BatchRows& rows, float* room) const {
@@ -122,15 +149,11 @@ void LatentAttention::forward(ops::Ops& ops, const float* x, const ops::BatchRow
   const auto n = static_cast<std::int64_t>(rows.positions.size());
   const Buffers buffers = carve(options_, n, workspace);
   project(ops, x, n, buffers);
-  const ops::RopeTable table{.pairing = options_.rope.pairing,
-                             .inverse_frequencies = frequencies_,
-                             .magnitude = static_cast<float>(options_.rope.magnitude)};
+  const ops::RopeTable table = rope_table();
   const std::int64_t q_width = std::int64_t{options_.heads} * options_.query_size();
   float* rotated = buffers.q + options_.plain_size;
   ops.rope(rotated, q_width, options_.heads, options_.query_size(), rows.positions, table, {});
-  ops.rope(buffers.row + options_.latent_size, options_.row_size(), 1, options_.rotated_size, rows.positions,
-           table, {});
-  ops.store_rows(buffers.row, options_.row_size(), ops::KvRows::kLatent, layer_, rows, cache);
+  store_rotated(ops, buffers.row, rows, cache);
   std::optional<ops::KeySelection> selection;
   if (indexer_)
     selection = indexer_->forward(ops, x, buffers.compressed_query, table, rows, cache, workspace);
@@ -152,7 +175,8 @@ void LatentAttention::forward(ops::Ops& ops, const float* x, const ops::BatchRow
   const ops::LatentOptions attention{.heads = options_.heads,
                                      .latent_size = options_.latent_size,
                                      .rotated_size = options_.rotated_size,
-                                     .scale = options_.score_scale};
+                                     .scale = options_.score_scale,
+                                     .first_key = options_.first_key};
   ops.latent_attention(queries, layer_, rows, cache, attention, selection ? &*selection : nullptr,
                        buffers.latent);
   ops.linear_heads(n, {.weights = value_heads_,

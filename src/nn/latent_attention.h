@@ -26,6 +26,7 @@ struct LatentAttentionOptions {
   int value_size = 0;           // of a head's output
   float eps = 0;                // of the norms inside
   float score_scale = 0;        // multiplies q · k
+  int first_key = 0;            // position before which nothing is looked at
   RopeOptions rope;
   std::optional<QueryTemperature> temperature;
   std::optional<KeyIndexerOptions> indexer;  // DeepSeek V3.2
@@ -44,6 +45,9 @@ class LatentAttention {
   // out[rows, hidden] = output(attention(x[rows, hidden])) + residual (may be out itself, or null: nothing).
   void forward(ops::Ops& ops, const float* x, const ops::BatchRows& rows, ops::KvCache& cache,
                Workspace workspace, const float* residual, float* out) const;
+  // Stores the rows of the cache alone.
+  void store(ops::Ops& ops, const float* x, const ops::BatchRows& rows, ops::KvCache& cache,
+             Workspace workspace) const;
   static std::size_t workspace_bytes(const LatentAttentionOptions& options, std::int64_t rows);
 
  private:
@@ -51,7 +55,10 @@ class LatentAttention {
     float *compressed_query, *q, *row, *latent, *values, *row_scale;
   };
   static Buffers carve(const LatentAttentionOptions& options, std::int64_t rows, Workspace& workspace);
+  ops::RopeTable rope_table() const;
   void project(ops::Ops& ops, const float* x, std::int64_t rows, const Buffers& buffers) const;
+  void norm_latents(ops::Ops& ops, std::int64_t rows, float* row) const;
+  void store_rotated(ops::Ops& ops, float* row, const ops::BatchRows& rows, ops::KvCache& cache) const;
   std::span<const float> temperatures(const ops::BatchRows& rows, float* room) const;
 
   LatentAttentionOptions options_;

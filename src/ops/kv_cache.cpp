@@ -68,7 +68,7 @@ int KvCache::open_sequence() {
     sequences_[index].open = true;
     return static_cast<int>(index);
   }
-  sequences_.push_back({.open = true, .pages = {}, .numbers = {}, .state_tokens = 0});
+  sequences_.push_back({.open = true, .pages = {}, .numbers = {}, .state_tokens = 0, .recent = {}});
   return static_cast<int>(sequences_.size()) - 1;
 }
 
@@ -190,6 +190,8 @@ Result<int> KvCache::fork(int sequence, std::int64_t tokens) {
   to.pages.assign(from.pages.begin(), from.pages.begin() + count);
   to.numbers.assign(from.numbers.begin(), from.numbers.begin() + count);
   for (const Page page : to.numbers) use(page);
+  to.recent = from.recent;
+  to.recent.truncate(tokens);
   if (has_states) {
     std::memcpy(state(made, 0), state(sequence, 0), shape_.state_bytes());
     to.state_tokens = tokens;
@@ -229,6 +231,7 @@ std::int64_t KvCache::truncate(int sequence, std::int64_t tokens) {
     entry.numbers.pop_back();
     entry.pages.pop_back();
   }
+  entry.recent.truncate(tokens);
   if (shape_.state_bytes() == 0 || entry.state_tokens == tokens) return tokens;
   entry.state_tokens = 0;
   return 0;

@@ -25,6 +25,7 @@
 #include "base/memory.h"
 #include "base/result.h"
 #include "kernels/attention_layout.h"
+#include "ops/recent_states.h"
 
 namespace maestrale::ops {
 
@@ -50,6 +51,7 @@ struct KvShape {
   bool latent = false;    // one row of head_size per token and layer; kv_heads is 1
   int index_size = 0;     // latent: elements of the indexer's key; 0: none
   StateShape state = {};  // recurrent layers; all zero: none
+  int recent_size = 0;    // floats of a token in RecentStates; 0: they are not kept
   KvType type = KvType::kF16;
 
   kernels::KvHeadLayout head() const { return kernels::kv_head_layout(type, head_size); }
@@ -68,6 +70,9 @@ struct KvShape {
   }
   std::size_t state_bytes() const {  // of one sequence
     return static_cast<std::size_t>(state.layer()) * static_cast<std::size_t>(layers) * sizeof(float);
+  }
+  std::size_t recent_bytes() const {  // of one sequence
+    return static_cast<std::size_t>(recent_size * kRecentStates) * sizeof(float);
   }
   std::size_t page_bytes() const { return layer_bytes() * static_cast<std::size_t>(layers); }
   // Whole pages that `tokens` positions of one sequence take.
@@ -138,6 +143,8 @@ class KvCache {
   }
   // [shape.state.layer()] of one layer.
   float* state(int sequence, int layer);
+  // Of the sequence's last tokens: kept in step by whoever writes them, forgotten with what is truncated.
+  RecentStates& recent(int sequence) { return sequences_[static_cast<std::size_t>(sequence)].recent; }
   // Positions that the sequence's state has seen; advance() says that it has seen more.
   std::int64_t state_tokens(int sequence) const {
     return sequences_[static_cast<std::size_t>(sequence)].state_tokens;
@@ -152,6 +159,7 @@ class KvCache {
     std::vector<std::byte*> pages;
     std::vector<Page> numbers;  // of the same pages
     std::int64_t state_tokens = 0;
+    RecentStates recent;
   };
   std::byte* address(Page page) const {
     return pool_.data() + static_cast<std::size_t>(page) * shape_.part_bytes();

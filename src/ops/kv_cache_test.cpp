@@ -163,6 +163,32 @@ TEST(KvCache, StatesAreCopied) {
   EXPECT_EQ(none.error().kind, ErrorKind::kResource);
 }
 
+// [value, value] at each of the positions.
+void put_states(RecentStates& states, std::int64_t from, std::int64_t to, float value) {
+  for (; from < to; ++from) states.put(from, std::vector<float>(2, value));
+}
+
+TEST(KvCache, RecentStatesOfASequenceGoWithIt) {
+  KvCache cache = make(2);
+  const int a = cache.open_sequence();
+  ASSERT_TRUE(cache.reserve(a, 60).ok());
+  EXPECT_EQ(cache.recent(a).find(0), nullptr);
+  put_states(cache.recent(a), 0, 50, 1.5f);
+  EXPECT_EQ(cache.recent(a).find(50 - kRecentStates - 1), nullptr);
+  EXPECT_EQ(cache.recent(a).find(50 - kRecentStates)[1], 1.5f);
+  const int b = cache.fork(a, 45).value();
+  EXPECT_EQ(cache.recent(b).find(45), nullptr);
+  put_states(cache.recent(b), 45, 46, 2.5f);
+  EXPECT_EQ(cache.recent(b).find(44)[0], 1.5f);
+  EXPECT_EQ(cache.recent(b).find(45)[0], 2.5f);
+  EXPECT_EQ(cache.recent(a).find(45)[0], 1.5f);
+  EXPECT_EQ(cache.truncate(a, 40), 40);
+  EXPECT_EQ(cache.recent(a).find(40), nullptr);
+  EXPECT_NE(cache.recent(a).find(39), nullptr);
+  cache.close_sequence(a);
+  EXPECT_EQ(cache.recent(cache.open_sequence()).find(39), nullptr);
+}
+
 TEST(KvCache, RefusesWhatCannotBeCounted) {
   const auto cache = KvCache::create(kShape, std::numeric_limits<std::int64_t>::max());
   ASSERT_FALSE(cache.ok());

@@ -49,8 +49,8 @@ struct Bench {
   }
 
   // Attention of tokens [first, last) with all the others' rows in the cache.
-  std::vector<float> attend(std::size_t first, std::size_t last,
-                            const KeySelection* selection = nullptr) const {
+  std::vector<float> attend(std::size_t first, std::size_t last, const KeySelection* selection = nullptr,
+                            const LatentOptions& options = kOptions) const {
     const BatchRows batch{std::span(positions).subspan(first, last - first),
                           std::span(sequences).subspan(first, last - first)};
     std::vector<float> out((last - first) * kHeads * 48);
@@ -59,7 +59,7 @@ struct Bench {
                                 .rotated_row_stride = kHeads * 16,
                                 .rotated_head_stride = 16,
                                 .row_scale = std::span(temperatures).subspan(first, last - first)};
-    ops->latent_attention(queries, 1, batch, *cache, kOptions, selection, out.data());
+    ops->latent_attention(queries, 1, batch, *cache, options, selection, out.data());
     return out;
   }
 
@@ -162,6 +162,32 @@ TEST(LatentAttention, ManyKeysInPartsAreTheSame) {
             << table->name << " " << token;
       }
       EXPECT_LT(worst_error(bench, whole, {512, 1299}), type == KvType::kF32 ? 1e-5 : 0.12);
+    }
+  }
+}
+
+// The head that predicts further tokens has nothing at position 0.
+TEST(LatentAttention, KeysBeforeTheFirstAreNotSeen) {
+  for (const auto& [type, tolerance] :
+       {std::pair(KvType::kF32, 1e-5), {KvType::kF16, 1e-2}, {KvType::kQ8, 0.12}}) {
+    for (const int first_key : {1, 17}) {
+      LatentOptions options = kOptions;
+      options.first_key = first_key;
+      std::vector<float> first;
+      for (const kernels::KernelTable* table : kernels::usable_tables()) {
+        const Bench bench(table->name, type);
+        const auto begin = static_cast<std::size_t>(first_key);
+        const std::vector<float> out = bench.attend(begin, kTokens, nullptr, options);
+        if (first.empty()) first = out;
+        EXPECT_EQ(out, first) << table->name;
+        for (const std::size_t token : {17UL, 63UL, 64UL, 149UL}) {
+          std::vector<int> keys = all_keys(token);
+          keys.erase(keys.begin(), keys.begin() + first_key);
+          const std::vector<double> exact = truth(bench, token, 2, keys);
+          for (std::size_t d = 0; d < 48; ++d)
+            EXPECT_NEAR(out[((token - begin) * kHeads + 2) * 48 + d], exact[d], tolerance) << token;
+        }
+      }
     }
   }
 }

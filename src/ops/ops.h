@@ -90,6 +90,7 @@ struct LatentOptions {
   int latent_size = 0;   // a multiple of 16
   int rotated_size = 0;  // a multiple of 16
   float scale = 0;
+  int first_key = 0;  // keys before it are not looked at, rows stand at it or later; within the first page
 };
 
 struct LatentQueries {
@@ -111,6 +112,7 @@ struct KeySelection {
 struct IndexerOptions {
   int heads = 0;
   int head_size = 0;  // a multiple of 16
+  int first_key = 0;  // keys before this position are not chosen
 };
 constexpr std::int64_t kMaxSelected = 8192;
 

@@ -15,11 +15,12 @@ TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 
 
 class Server:
-    """`{model}` in an option stands for the path of the tiny model, whose context has so many tokens."""
+    """`{model}` in an option stands for the path of the tiny model, whose context has so many tokens; `content`: a
+    GGUF file of another."""
 
-    def __init__(self, folder, *options, threads=1, sequences=4, context=128):
+    def __init__(self, folder, *options, threads=1, sequences=4, context=128, content=None):
         model, template = folder / "tiny.gguf", folder / "template.jinja"
-        model.write_bytes(gguf(keys() | {"llama.context_length": (U32, context)}))
+        model.write_bytes(content or gguf(keys() | {"llama.context_length": (U32, context)}))
         template.write_text(TEMPLATE)
         self.process = subprocess.Popen(
             [PROGRAM, "serve", str(model), "--template", str(template), "--port", "0", "--threads", str(threads),

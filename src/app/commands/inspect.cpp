@@ -169,9 +169,10 @@ Status run(const Options& options) {
                  .where = "inspect",
                  .expected = "either a MODEL or --preset NAME"};
   }
-  const files::Checkpoint checkpoint =
-      options.preset.empty() ? TRY(files::open_checkpoint(options.model))
-                             : TRY(models::preset_checkpoint(options.preset, options.format, false));
+  files::Checkpoint checkpoint = options.preset.empty()
+                                     ? TRY(files::open_checkpoint(options.model))
+                                     : TRY(models::preset_checkpoint(options.preset, options.format, false));
+  checkpoint.mtp = options.common.mtp;
   if (options.chat_template && !options.common.json) return write_out(checkpoint.chat_template);
   const Report report = TRY(study(checkpoint, options.common));
   if (options.common.json) return write_json(report_json(checkpoint, report, options));
@@ -189,6 +190,7 @@ Command add_inspect(CLI::App& root) {
   app->add_flag("--tensors", options->tensors, "list every tensor");
   app->add_flag("--template", options->chat_template, "print the chat template and nothing else");
   add_common_options(*app, options->common);
+  add_mtp_option(*app, options->common);
   app->footer(
       "Examples:\n"
       "  maestrale inspect model.gguf\n"

@@ -34,6 +34,7 @@ Command add_repack(CLI::App& root) {
   add_text(*app, "MODEL", options->model, "model file or folder")->required();
   add_text(*app, "-o,--out", options->out, "file to write (default: MODEL.packed)");
   add_common_options(*app, options->common);
+  add_mtp_option(*app, options->common);
   app->footer(
       "With --packed FILE the commands that run the model map the file instead of packing the weights anew:\n"
       "they start at once, and several of them share its memory. The model itself stays necessary.\n"

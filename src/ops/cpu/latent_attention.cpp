@@ -130,6 +130,7 @@ float* CpuOps::latent_tile(const LatentCall& call, const LatentRun& run, float* 
   }
   tile.type = shape.type;
   tile.layout = shape.rows(KvRows::kLatent);
+  tile.first_slot = options.first_key;
   tile.value_size = options.latent_size;
   tile.rows = run.count;
   tile.queries = scratch;
@@ -201,6 +202,7 @@ void CpuOps::latent_attention(const LatentQueries& queries, int layer, const Bat
                               const KvCache& cache, const LatentOptions& options,
                               const KeySelection* selection, float* out) {
   CHECK(options.latent_size + options.rotated_size <= kMaxHeadSize, "checked when the model is loaded");
+  CHECK(options.first_key < kPageTokens, "the first key is in the first page");
   const LatentCall call{queries, layer, rows, cache, options, selection};
   latent_work_.plan(rows, options.heads, selection != nullptr, pool_.size());
   if (!latent_work_.pieces().empty()) return attend_pieces(call, out);
@@ -238,7 +240,8 @@ void CpuOps::select_for_row(const float* q, const float* weights, int layer, con
     }
     const std::int64_t first = page * kPageTokens;
     const std::int64_t end = std::min<std::int64_t>(first + kPageTokens, position + 1);
-    for (std::int64_t key = first; key < end; ++key) best.offer(ratings[key - first], key);
+    for (std::int64_t key = std::max<std::int64_t>(first, options.first_key); key < end; ++key)
+      best.offer(ratings[key - first], key);
   }
   const std::span<Rated> kept = best.finish();
   std::int32_t* out = selection.positions.data() + row * selection.most;
