@@ -20,7 +20,9 @@ class Server:
 
     def __init__(self, folder, *options, threads=1, sequences=4, context=128, content=None):
         model, template = folder / "tiny.gguf", folder / "template.jinja"
-        model.write_bytes(content or gguf(keys() | {"llama.context_length": (U32, context)}))
+        written = folder / "tiny.gguf.new"  # another server may have the old one: it is not written over
+        written.write_bytes(content or gguf(keys() | {"llama.context_length": (U32, context)}))
+        written.replace(model)
         template.write_text(TEMPLATE)
         self.process = subprocess.Popen(
             [PROGRAM, "serve", str(model), "--template", str(template), "--port", "0", "--threads", str(threads),
