@@ -215,7 +215,7 @@ class Bench {
       pool_.run((panels + kChunk - 1) / kChunk, [&](std::int64_t chunk, int worker) {
         const std::int64_t first = chunk * kChunk;
         const std::int64_t count = std::min(kChunk, panels - first);
-        table_.matmul(&layout, weights_.data() + static_cast<std::size_t>(begin + first) * bytes, count,
+        table_.matmul(&layout, weights_.data() + static_cast<std::size_t>(begin + first) * bytes, {count},
                       kColumns, activations.data(), m,
                       {out.data() + first * kPanelRows, out_stride, count * kPanelRows, nullptr, nullptr},
                       scratch_[static_cast<std::size_t>(worker)].data());

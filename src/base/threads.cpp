@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <string>
 
 #include "base/check.h"
@@ -28,6 +29,23 @@ constexpr auto kWatch = std::chrono::milliseconds(10);
 constexpr auto kFirstRest = std::chrono::milliseconds(50);
 constexpr auto kLongestRest = std::chrono::milliseconds(800);
 constexpr int kBearable = 3;  // a third
+
+enum class End : bool { kFirst, kLast };
+
+// Takes one index from an end of what is left of a share; false where nothing is.
+template <End kEnd>
+bool take(std::atomic<std::uint64_t>& left, std::int64_t& index) {
+  constexpr std::uint64_t kOneFirst = std::uint64_t{1} << 32;
+  std::uint64_t now = left.load(std::memory_order_relaxed);
+  for (;;) {
+    const std::uint64_t first = now >> 32, end = now & 0xffffffff;
+    if (first >= end) return false;
+    const std::uint64_t then = kEnd == End::kFirst ? now + kOneFirst : now - 1;
+    if (!left.compare_exchange_weak(now, then, std::memory_order_relaxed)) continue;
+    index = static_cast<std::int64_t>(kEnd == End::kFirst ? first : end - 1);
+    return true;
+  }
+}
 
 void pause() {
 #if defined(__x86_64__)
@@ -65,6 +83,7 @@ int available_cores() {
 
 ThreadPool::ThreadPool(int threads) {
   CHECK(threads >= 1 && threads <= kMaxThreads, "thread count is validated by the caller");
+  shares_ = std::make_unique<Share[]>(static_cast<std::size_t>(threads));
   workers_.reserve(static_cast<std::size_t>(threads - 1));
   for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
 }
@@ -78,6 +97,7 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::run(std::int64_t count, const std::function<void(std::int64_t, int)>& body) {
   if (count <= 0) return;
+  CHECK(count <= std::numeric_limits<std::uint32_t>::max(), "a region has fewer than 2^32 indices");
   const bool alone = workers_.empty() || count == 1;
   const Clock::time_point start = alone ? Clock::time_point{} : Clock::now();
   if (alone || start < sit_out_until_) {
@@ -85,8 +105,7 @@ void ThreadPool::run(std::int64_t count, const std::function<void(std::int64_t, 
     return;
   }
   body_ = &body;
-  count_ = count;
-  next_.store(0, std::memory_order_relaxed);
+  deal(static_cast<std::uint64_t>(count));
   region_.store(((region_.load(std::memory_order_relaxed) & kNumber) + kNextNumber) | kOpen,
                 std::memory_order_release);
   region_.notify_all();
@@ -94,11 +113,20 @@ void ThreadPool::run(std::int64_t count, const std::function<void(std::int64_t, 
   join(start);
 }
 
+void ThreadPool::deal(std::uint64_t count) {
+  const auto size = static_cast<std::uint64_t>(this->size());
+  for (std::uint64_t worker = 0; worker < size; ++worker) {
+    shares_[worker].left.store((count * worker / size) << 32 | count * (worker + 1) / size,
+                               std::memory_order_relaxed);
+  }
+}
+
 void ThreadPool::drain(int worker) {
-  for (;;) {
-    const std::int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
-    if (index >= count_) return;
-    (*body_)(index, worker);
+  std::int64_t index = 0;
+  while (take<End::kFirst>(shares_[static_cast<std::size_t>(worker)].left, index)) (*body_)(index, worker);
+  for (int away = 1; away < size(); ++away) {
+    std::atomic<std::uint64_t>& other = shares_[static_cast<std::size_t>((worker + away) % size())].left;
+    while (take<End::kLast>(other, index)) (*body_)(index, worker);
   }
 }
 

@@ -1,8 +1,9 @@
 // A pool of workers for parallel regions. Within a step workers spin for the next region; between steps they
-// sleep. The caller is worker 0. Work is handed out in chunks to whoever is there: a worker that the system
-// has not woken in time is not waited for, one that it holds up costs one chunk, and where that happens too
-// often, because others use the cores, the workers sit out for a while. The results never depend on who did
-// what.
+// sleep. The caller is worker 0. Each worker has an equal share of a region's indices, which it takes in order,
+// so that from region to region it meets the same rows and reads long streams; who has done his takes from the
+// ends of the others' shares. So a worker that the system has not woken in time is not waited for, one that it
+// holds up costs one index, and where that happens too often, because others use the cores, the workers sit
+// out for a while. The results never depend on who did what.
 #pragma once
 
 #include <atomic>
@@ -28,12 +29,19 @@ class ThreadPool {
   static constexpr int kMaxThreads = 1024;
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // body(index, worker) once for every index in [0, count); returns when all are done. Not reentrant.
+  // body(index, worker) once for every index in [0, count), count < 2^32; returns when all are done. Not
+  // reentrant. The share of worker w begins at count * w / size().
   void run(std::int64_t count, const std::function<void(std::int64_t index, int worker)>& body);
 
  private:
   using Clock = std::chrono::steady_clock;
 
+  // What is left of a worker's share: first index << 32 | end.
+  struct alignas(64) Share {
+    std::atomic<std::uint64_t> left{0};
+  };
+
+  void deal(std::uint64_t count);
   void work(int worker);
   void drain(int worker);
   bool enter(std::uint32_t& seen);
@@ -43,8 +51,7 @@ class ThreadPool {
 
   std::vector<std::thread> workers_;
   const std::function<void(std::int64_t, int)>* body_ = nullptr;
-  std::int64_t count_ = 0;
-  alignas(64) std::atomic<std::int64_t> next_{0};
+  std::unique_ptr<Share[]> shares_;
   // The current region: its number, whether workers may enter, how many are inside.
   alignas(64) std::atomic<std::uint32_t> region_{0};
   std::atomic<bool> caller_sleeps_{false};

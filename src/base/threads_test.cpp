@@ -27,6 +27,34 @@ TEST(ThreadPool, NothingToDoIsFine) {
   pool.run(0, [](std::int64_t, int) { FAIL(); });
 }
 
+// Every worker begins at the start of its own share and goes on in order, then takes the other's from its end.
+TEST(ThreadPool, AWorkerTakesItsShareInOrder) {
+  ThreadPool pool(2);
+  for (int round = 0; round < 50; ++round) {
+    std::array<std::vector<std::int64_t>, 2> taken;
+    std::atomic<bool> entered{false};
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+    pool.run(100, [&](std::int64_t index, int worker) {
+      if (worker == 1) entered = true;
+      while (index == 0 && !entered && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+      taken[static_cast<std::size_t>(worker)].push_back(index);
+    });
+    ASSERT_EQ(taken[0].at(0), 0);
+    for (std::size_t worker = 0; worker < 2; ++worker) {
+      const auto own = [worker](std::int64_t index) { return (index >= 50) == (worker == 1); };
+      for (std::size_t i = 0; i < taken[worker].size(); ++i) {
+        const std::int64_t now = taken[worker][i];
+        const std::int64_t before = i == 0 ? -1 : taken[worker][i - 1];
+        if (i == 0 || own(now) != own(before)) {  // its own share comes first
+          EXPECT_EQ(i == 0, own(now));
+        } else {
+          EXPECT_EQ(now - before, own(now) ? 1 : -1);
+        }
+      }
+    }
+  }
+}
+
 // More threads than any machine has cores: many are held up, all work is done, and the end is clean.
 TEST(ThreadPool, ManyThreadsOnFewCores) {
   ThreadPool pool(64);

@@ -18,9 +18,18 @@ namespace maestrale::kernels {
 struct MatmulOutput {
   float* out = nullptr;
   std::int64_t stride = 0;
-  std::int64_t row_limit = 0;       // in (16 (panel count - 1), 16 panel count]
+  std::int64_t row_limit = 0;       // what lies beyond is not stored
   const float* bias = nullptr;      // or null
   const float* residual = nullptr;  // or null
+};
+
+// Panels of one matrix, from a first one on: `count` in a row, and as many again from each of `streams` places
+// that lie `apart` panels from one to the next. Memory gives more to one core in several long streams than in
+// one.
+struct PanelRange {
+  std::int64_t count = 0;
+  std::int64_t streams = 1;
+  std::int64_t apart = 0;
 };
 
 struct KernelTable {
@@ -30,12 +39,14 @@ struct KernelTable {
   // One row of activations to int8: `out` holds activation_bytes(columns), 64-byte aligned; columns % 32 ==
   // 0.
   void (*quantise_row)(const float* x, std::int64_t columns, std::byte* out);
-  // to[m][row] = panels[row] · activations[m]. panels: panel_count * panel_bytes(layout, columns), 64-byte
-  // aligned. activations: activation_count quantised rows, one after the other. scratch: matmul_scratch_bytes
-  // of the calling thread, 64-byte aligned.
-  void (*matmul)(const PanelLayout* layout, const std::byte* panels, std::int64_t panel_count,
+  // to[m][row] = panels[row] · activations[m]. panels: of panel_bytes(layout, columns) each, 64-byte aligned.
+  // activations: activation_count quantised rows, one after the other. scratch: matmul_scratch_bytes of the
+  // calling thread, 64-byte aligned.
+  void (*matmul)(const PanelLayout* layout, const std::byte* panels, const PanelRange& range,
                  std::int64_t columns, const std::byte* activations, std::int64_t activation_count,
                  const MatmulOutput& to, std::byte* scratch);
+  // The streams in which matmul reads best; with any others it gives the same.
+  std::int64_t (*matmul_streams)(const PanelLayout* layout, std::int64_t activation_count);
   std::size_t matmul_scratch_bytes;
 
   // --- yardsticks (yardsticks.h): what this core can do, for bench/ to compare with ---

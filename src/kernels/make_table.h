@@ -21,6 +21,7 @@ constexpr KernelTable make_table() {
   table.name = V::kName;
   table.quantise_row = quantise_row<V>;
   table.matmul = matmul<V>;
+  table.matmul_streams = matmul_streams<V>;
   table.matmul_scratch_bytes = matmul_scratch_bytes<V>();
   table.dot_yardstick = dot_yardstick<V>;
   table.read_yardstick = read_yardstick<V>;

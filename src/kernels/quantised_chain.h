@@ -32,7 +32,7 @@ template <class V, class Scales>
 
 // The weights come from memory in one long stream; asking for them this far ahead hides its latency behind
 // the arithmetic. Nothing is read beyond the panels, a prefetch may point there.
-constexpr int kAheadBytes = 8192;
+constexpr int kAheadBytes = 2048;
 
 template <class V>
 [[gnu::always_inline]] inline void prefetch_lines(const std::uint8_t* first, int bytes) {

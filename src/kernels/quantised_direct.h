@@ -51,8 +51,15 @@ template <class V, class K, int kCount>
   }
 }
 
-// kPanels panels side by side, `apart` panels from one to the next: memory gives more to one core in several
-// long streams than in one.
+// Panels that the direct kernel reads side by side, each in its own stream. Readers of long groups decode the
+// scales of all their blocks at once: one of them fills the registers.
+template <class K>
+constexpr int direct_streams(std::int64_t activation_count) {
+  if (K::kBlocks > 4) return 1;
+  return activation_count == 1 ? 4 : activation_count <= 4 ? 2 : 1;
+}
+
+// kPanels panels side by side, `apart` panels from one to the next.
 template <class V, class K, int kCount, int kPanels>
 void direct(const MatmulArgs& args, std::int64_t panel, std::int64_t apart, std::int64_t first_activation) {
   using Reader = typename K::Scales::template Reader<V>;
@@ -93,19 +100,22 @@ void direct(const MatmulArgs& args, std::int64_t panel, std::int64_t apart, std:
   }
 }
 
-// Calls the direct kernel of exactly `count` activations, 1 <= count <= kCount, on panels [begin, end).
+// Calls the direct kernel of exactly `count` activations, 1 <= count <= kCount, on the panels of `range` from
+// `begin` on: in its streams where they are the kernel's, else in streams of a single range.
 template <class V, class K, int kCount>
-void direct_of(const MatmulArgs& args, std::int64_t begin, std::int64_t end, std::int64_t activation,
+void direct_of(const MatmulArgs& args, std::int64_t begin, const PanelRange& range, std::int64_t activation,
                int count) {
   if constexpr (kCount > 1) {
-    if (count < kCount) return direct_of<V, K, kCount - 1>(args, begin, end, activation, count);
+    if (count < kCount) return direct_of<V, K, kCount - 1>(args, begin, range, activation, count);
   }
-  // Readers of long groups decode the scales of all their blocks at once: one of them fills the registers.
-  constexpr int kPanels = K::kBlocks > 4 ? 1 : kCount == 1 ? 4 : kCount <= 4 ? 2 : 1;
-  const std::int64_t apart = (end - begin) / kPanels;
-  for (std::int64_t i = 0; i < apart; ++i) direct<V, K, kCount, kPanels>(args, begin + i, apart, activation);
-  for (std::int64_t panel = begin + apart * kPanels; panel < end; ++panel) {
-    direct<V, K, kCount, 1>(args, panel, 1, activation);
+  constexpr int kPanels = direct_streams<K>(kCount);
+  const bool streamed = range.streams == kPanels;
+  const std::int64_t each = streamed ? range.count : range.count / kPanels;
+  const std::int64_t apart = streamed ? range.apart : each;
+  for (std::int64_t i = 0; i < each; ++i) direct<V, K, kCount, kPanels>(args, begin + i, apart, activation);
+  if (streamed) return;
+  for (std::int64_t i = each * kPanels; i < range.count; ++i) {
+    direct<V, K, kCount, 1>(args, begin + i, 1, activation);
   }
 }
 

@@ -24,7 +24,7 @@ void direct_groups(const MatmulArgs& args, std::int64_t first_panel, int groups)
     std::int64_t first = 0;
     for (int group = 0; group < groups; ++group) {
       const auto count = static_cast<int>((args.activation_count - first) / (groups - group));
-      direct_of<V, K, V::kDirectRows>(args, panel, panel + 1, first, count);
+      direct_of<V, K, V::kDirectRows>(args, panel, {.count = 1}, first, count);
       first += count;
     }
   }
@@ -255,14 +255,10 @@ void tiled_group(const MatmulArgs& args, std::int64_t panel, ActivationRows rows
   }
 }
 
+// More activations than the direct kernel takes at once, times panels in a row.
 template <class V, class K>
-void matmul_kind(const MatmulArgs& args) {
-  if (args.activation_count <= 0) return;
+void matmul_many(const MatmulArgs& args) {
   const std::int64_t groups = (args.activation_count + V::kDirectRows - 1) / V::kDirectRows;
-  if (groups == 1) {
-    const auto count = static_cast<int>(args.activation_count);
-    return direct_of<V, K, V::kDirectRows>(args, 0, args.panel_count, 0, count);
-  }
   if constexpr (kPairRows < V, K >> 0) {
     if (args.activation_count <= kMostPairedRows) {
       direct_groups<V, K>(args, pair_all<V, K>(args), static_cast<int>(groups));  // one panel may be left
@@ -279,14 +275,51 @@ void matmul_kind(const MatmulArgs& args) {
   }
 }
 
+// The panels of one stream that begins at `panel`; nothing is stored beyond them.
+inline MatmulArgs stream_from(const MatmulArgs& args, std::int64_t panel) {
+  const std::int64_t rows = panel * kPanelRows;
+  const std::int64_t own = args.panel_count * kPanelRows;
+  MatmulArgs from = args;
+  from.panels += panel * args.panel_bytes;
+  from.to.out += rows;
+  from.to.row_limit = args.to.row_limit - rows < own ? args.to.row_limit - rows : own;
+  if (from.to.bias != nullptr) from.to.bias += rows;
+  if (from.to.residual != nullptr) from.to.residual += rows;
+  return from;
+}
+
+template <class V, class K>
+void matmul_kind(const MatmulArgs& args, const PanelRange& range) {
+  const std::int64_t count = args.activation_count;
+  if (count <= 0) return;
+  if (count <= V::kDirectRows && (range.streams == 1 || range.streams == direct_streams<K>(count)))
+    return direct_of<V, K, V::kDirectRows>(args, 0, range, 0, static_cast<int>(count));
+  for (std::int64_t stream = 0; stream < range.streams; ++stream) {
+    const MatmulArgs part = stream_from(args, stream * range.apart);
+    if (count <= V::kDirectRows) {
+      direct_of<V, K, V::kDirectRows>(part, 0, {.count = range.count}, 0, static_cast<int>(count));
+    } else {
+      matmul_many<V, K>(part);
+    }
+  }
+}
+
 template <class V>
-void matmul(const PanelLayout* layout, const std::byte* panels, std::int64_t panel_count,
+std::int64_t matmul_streams(const PanelLayout* layout, std::int64_t activation_count) {
+  std::int64_t streams = 1;
+  if (activation_count > V::kDirectRows) return streams;
+  with_kind(layout->kind, [&](auto kind) { streams = direct_streams<decltype(kind)>(activation_count); });
+  return streams;
+}
+
+template <class V>
+void matmul(const PanelLayout* layout, const std::byte* panels, const PanelRange& range,
             std::int64_t columns, const std::byte* activations, std::int64_t activation_count,
             const MatmulOutput& to, std::byte* scratch) {
   const std::int64_t groups = (columns + layout->group_columns - 1) / layout->group_columns;
   const MatmulArgs args{.layout = layout,
                         .panels = reinterpret_cast<const std::uint8_t*>(panels),
-                        .panel_count = panel_count,
+                        .panel_count = range.count,
                         .panel_bytes = groups * layout->group_bytes,
                         .blocks = columns / kBlockColumns,
                         .activations = reinterpret_cast<const ActivationBlock*>(activations),
@@ -294,7 +327,7 @@ void matmul(const PanelLayout* layout, const std::byte* panels, std::int64_t pan
                         .activation_stride = activation_stride(columns),
                         .to = to,
                         .scratch = reinterpret_cast<std::uint8_t*>(scratch)};
-  with_kind(layout->kind, [&](auto kind) { matmul_kind<V, decltype(kind)>(args); });
+  with_kind(layout->kind, [&](auto kind) { matmul_kind<V, decltype(kind)>(args, range); });
 }
 
 }  // namespace maestrale::kernels

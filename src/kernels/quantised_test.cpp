@@ -66,7 +66,7 @@ constexpr float kUntouched = 12345.0f;
 
 // out[m][rows + 1], whose last column nobody may write.
 std::vector<float> product(const KernelTable& table, const Weights& weights, const std::vector<float>& x,
-                           int count) {
+                           int count, const PanelRange& range) {
   const std::size_t size = activation_bytes(weights.columns);
   Buffer activations(size * static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
@@ -76,9 +76,14 @@ std::vector<float> product(const KernelTable& table, const Weights& weights, con
   Buffer scratch(table.matmul_scratch_bytes);
   const int stride = weights.rows + 1;
   std::vector<float> out(static_cast<std::size_t>(count * stride), kUntouched);
-  table.matmul(weights.layout, weights.packed.data(), weights.panels, weights.columns, activations.data(),
+  table.matmul(weights.layout, weights.packed.data(), range, weights.columns, activations.data(),
                count, {out.data(), stride, weights.rows, nullptr, nullptr}, scratch.data());
   return out;
+}
+
+std::vector<float> product(const KernelTable& table, const Weights& weights, const std::vector<float>& x,
+                           int count) {
+  return product(table, weights, x, count, {weights.panels});
 }
 
 void expect_exact(const oracle::Format& format, const Weights& weights, const std::vector<float>& x,
@@ -121,6 +126,33 @@ TEST_P(EveryFormat, IsTheContractsChainOnEveryTable) {
       std::fill_n(x.begin() + 32, 32, 0.0f);  // a block of zeros
       for (const KernelTable* table : usable_tables()) {
         expect_exact(format, weights, x, count, product(*table, weights, x, count), table->name);
+      }
+    }
+  }
+}
+
+// Streams give what a single range gives, and leave the panels between them alone.
+TEST_P(EveryFormat, StreamsAreTheSameProducts) {
+  const oracle::Format& format = GetParam();
+  const FormatTraits& facts = traits(*dtype_from_name(format.name));
+  Random random;
+  const int rows = 9 * kPanelRows - 3;
+  const int columns = 512;
+  const Weights weights = pack(format, random_rows(format, facts, rows, columns, random), rows, columns);
+  constexpr PanelRange kRanges[] = {{3, 1, 0}, {2, 4, 2}, {1, 4, 2}, {3, 2, 5}, {4, 2, 5}, {1, 2, 3}};
+  for (const int count : {1, 2, 4, 7, 16, 40}) {
+    const std::vector<float> x = random.normals(static_cast<std::size_t>(count * columns));
+    const std::vector<float> all = product(*kernel_table("ref"), weights, x, count);
+    for (const KernelTable* table : usable_tables()) {
+      for (const PanelRange& range : kRanges) {
+        std::vector<float> expected(all.size(), kUntouched);
+        for (std::size_t i = 0; i < all.size(); ++i) {
+          const auto panel = static_cast<std::int64_t>(i % (rows + 1)) / kPanelRows;
+          const std::int64_t stream = range.streams == 1 ? 0 : panel / range.apart;
+          if (stream < range.streams && panel - stream * range.apart < range.count) expected[i] = all[i];
+        }
+        EXPECT_EQ(product(*table, weights, x, count, range), expected)
+            << table->name << ' ' << count << " activations, " << range.streams << " streams";
       }
     }
   }

@@ -11,6 +11,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/panels.h"
 #include "ops/cpu/latent_work.h"
+#include "ops/cpu/pieces.h"
 #include "ops/ops.h"
 
 namespace maestrale::ops {
@@ -115,9 +116,9 @@ class CpuOps final : public Ops {
   std::byte* writable(const Weight& weight) { return weights_.data() + (weight.data - weights_.data()); }
   void for_rows(std::int64_t rows, const std::function<void(std::int64_t)>& body);
   void quantise(const float* x, std::int64_t rows, std::int64_t columns);
-  void run_chunk(const float* x, std::int64_t rows, const Projection& projection, std::int64_t first_panel,
-                 std::int64_t panel_count, int worker);
-  void product(const float* x, std::int64_t rows, const Projection& projection);
+  void multiply(const float* x, std::int64_t rows, const Projection& projection, const PanelPiece& piece,
+                int worker);
+  void multiply_all(const float* x, std::int64_t rows, std::span<const Projection> projections);
   void add_changes(const float* x, std::int64_t rows, const Projection& projection);
   void attend(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
               const AttentionOptions& options, const AttentionWork& work, int kv_head, float* scratch,

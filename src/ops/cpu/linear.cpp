@@ -16,8 +16,6 @@ namespace {
 using kernels::FloatKind;
 using kernels::kPanelRows;
 
-constexpr std::int64_t kPanelsPerPiece = 4;  // the kernels work on two or four panels at a time
-
 std::int64_t panels_of(std::int64_t rows) { return (rows + kPanelRows - 1) / kPanelRows; }
 
 bool is_codes(DType dtype) { return dtype == DType::kF8E4M3 || dtype == DType::kI8; }
@@ -195,51 +193,52 @@ void CpuOps::quantise(const float* x, std::int64_t rows, std::int64_t columns) {
   });
 }
 
-void CpuOps::run_chunk(const float* x, std::int64_t rows, const Projection& projection,
-                       std::int64_t first_panel, std::int64_t panel_count, int worker) {
+// One piece of a product.
+void CpuOps::multiply(const float* x, std::int64_t rows, const Projection& projection,
+                      const PanelPiece& piece, int worker) {
   const Weight& weight = *projection.weight;
   const auto& layout = *static_cast<const Layout*>(weight.layout);
-  const std::byte* panels = weight.data + static_cast<std::size_t>(first_panel) * layout.panel_bytes;
-  const std::int64_t first = first_panel * kPanelRows;
+  const std::byte* panels = weight.data + static_cast<std::size_t>(piece.first) * layout.panel_bytes;
+  const std::int64_t first = piece.first * kPanelRows;
   const kernels::MatmulOutput to{
       .out = projection.out + first,
       .stride = projection.out_stride,
-      .row_limit = std::min(panel_count * kPanelRows, weight.rows - first),
+      .row_limit = weight.rows - first,
       .bias = projection.bias == nullptr ? nullptr : projection.bias + first,
       .residual = projection.residual == nullptr ? nullptr : projection.residual + first};
   if (layout.panels != nullptr) {
-    table_.matmul(layout.panels, panels, panel_count, weight.columns, scratch_.data(), rows, to,
+    table_.matmul(layout.panels, panels, piece.range, weight.columns, scratch_.data(), rows, to,
                   worker_scratch(worker));
   } else {
-    table_.matmul_float(layout.floats, panels, panel_count, weight.columns, x, rows, to);
+    table_.matmul_float(layout.floats, panels, piece.range.count, weight.columns, x, rows, to);
   }
+}
+
+// All products with one input, which stands quantised in the scratch where a weight needs it.
+void CpuOps::multiply_all(const float* x, std::int64_t rows, std::span<const Projection> projections) {
+  CHECK(projections.size() <= PanelPieces::kMaxMatrices && rows >= 1, "few products share an input");
+  PanelMatrix matrices[PanelPieces::kMaxMatrices];
+  for (std::size_t i = 0; i < projections.size(); ++i) {
+    const Weight& weight = *projections[i].weight;
+    const auto& layout = *static_cast<const Layout*>(weight.layout);
+    matrices[i].panels = panels_of(weight.rows);
+    if (layout.panels != nullptr) matrices[i].streams = table_.matmul_streams(layout.panels, rows);
+  }
+  const PanelPieces pieces({matrices, projections.size()}, pool_.size());
+  pool_.run(pieces.count(), [&](std::int64_t index, int worker) {
+    const PanelPiece piece = pieces.at(index);
+    if (piece.range.count > 0) multiply(x, rows, projections[piece.matrix], piece, worker);
+  });
 }
 
 void CpuOps::linear(const float* x, std::int64_t rows, std::int64_t columns,
                     std::span<const Projection> projections) {
-  constexpr std::size_t kMaxProjections = 8;
-  CHECK(projections.size() <= kMaxProjections && rows >= 1, "few products share an input");
   const bool quantised =
       std::any_of(projections.begin(), projections.end(), [](const Projection& projection) {
         return static_cast<const Layout*>(projection.weight->layout)->panels != nullptr;
       });
   if (quantised) quantise(x, rows, columns);
-  std::int64_t ends[kMaxProjections] = {};  // panels of all projections, one after the other
-  std::int64_t total = 0;
-  for (std::size_t i = 0; i < projections.size(); ++i)
-    ends[i] = total += panels_of(projections[i].weight->rows);
-  const Pieces pieces(total, pool_.size(), kPanelsPerPiece);
-  pool_.run(pieces.count(), [&](std::int64_t piece, int worker) {
-    std::int64_t at = pieces.begin(piece);
-    std::size_t which = 0;
-    while (at < pieces.end(piece)) {
-      while (at >= ends[which]) ++which;
-      const std::int64_t end = std::min(pieces.end(piece), ends[which]);
-      const std::int64_t start = ends[which] - panels_of(projections[which].weight->rows);
-      run_chunk(x, rows, projections[which], at - start, end - at, worker);
-      at = end;
-    }
-  });
+  multiply_all(x, rows, projections);
   if (choices_.empty()) return;
   for (const Projection& projection : projections) {
     if (projection.weight->changes != nullptr) add_changes(x, rows, projection);

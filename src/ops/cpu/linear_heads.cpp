@@ -40,7 +40,7 @@ void CpuOps::linear_heads(std::int64_t rows, const HeadProducts& products) {
         .stride = products.out_row_stride,
         .row_limit = shape.rows};
     if (quantised) {
-      table_.matmul(layout.panels, weight.data, panels, columns, inputs, count, to, inputs + kGatherBytes);
+      table_.matmul(layout.panels, weight.data, {panels}, columns, inputs, count, to, inputs + kGatherBytes);
     } else {
       table_.matmul_float(layout.floats, weight.data, panels, columns, reinterpret_cast<const float*>(inputs),
                           count, to);

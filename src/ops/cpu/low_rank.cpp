@@ -2,12 +2,9 @@
 #include <algorithm>
 
 #include "ops/cpu/cpu_ops.h"
-#include "ops/cpu/pieces.h"
 
 namespace maestrale::ops {
 namespace {
-
-constexpr std::int64_t kPanelsPerPiece = 4;
 
 bool same_list(AdapterChoices a, AdapterChoices b) { return a.data() == b.data() && a.size() == b.size(); }
 
@@ -31,16 +28,6 @@ Status CpuOps::add_change(Weight& weight, int adapter, float scale, const Tensor
   return {};
 }
 
-// One product with a matrix of floats.
-void CpuOps::product(const float* x, std::int64_t rows, const Projection& projection) {
-  const std::int64_t panels = (projection.weight->rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
-  const Pieces pieces(panels, pool_.size(), kPanelsPerPiece);
-  pool_.run(pieces.count(), [&](std::int64_t piece, int worker) {
-    const std::int64_t begin = pieces.begin(piece);
-    run_chunk(x, rows, projection, begin, pieces.end(piece) - begin, worker);
-  });
-}
-
 // Runs of rows that share a list, one change after the other: a row's sum depends on its own list alone.
 void CpuOps::add_changes(const float* x, std::int64_t rows, const Projection& projection) {
   const Weight& weight = *projection.weight;
@@ -52,11 +39,13 @@ void CpuOps::add_changes(const float* x, std::int64_t rows, const Projection& pr
       if (change == nullptr) continue;
       const std::int64_t rank = change->a.rows;
       inner_.resize(std::max(inner_.size(), static_cast<std::size_t>((end - first) * rank)));
-      product(x + first * weight.columns, end - first, {&change->a, inner_.data(), rank, nullptr, nullptr});
+      const Projection down{&change->a, inner_.data(), rank, nullptr, nullptr};
+      multiply_all(x + first * weight.columns, end - first, {&down, 1});
       const float scale = change->scale * choice.scale;
       for (std::int64_t i = 0; i < (end - first) * rank; ++i) inner_[static_cast<std::size_t>(i)] *= scale;
       float* out = projection.out + first * projection.out_stride;
-      product(inner_.data(), end - first, {&change->b, out, projection.out_stride, nullptr, out});
+      const Projection up{&change->b, out, projection.out_stride, nullptr, out};
+      multiply_all(inner_.data(), end - first, {&up, 1});
     }
   }
 }

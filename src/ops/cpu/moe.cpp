@@ -232,7 +232,7 @@ void ExpertPass::multiply(const LazyWeight& matrix, const std::vector<float>& bi
       .row_limit = std::min(piece.panels * kPanelRows, weight.rows - first),
       .bias = biases.empty() ? nullptr : biases.data() + piece.expert * weight.rows + first};
   if (layout.panels != nullptr) {
-    ops_.table_.matmul(layout.panels, panels, piece.panels, weight.columns, inputs.codes, piece.rows, to,
+    ops_.table_.matmul(layout.panels, panels, {piece.panels}, weight.columns, inputs.codes, piece.rows, to,
                        ops_.worker_scratch(worker) + kGatherBytes);
   } else {
     ops_.table_.matmul_float(layout.floats, panels, piece.panels, weight.columns, inputs.values, piece.rows,

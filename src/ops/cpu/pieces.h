@@ -1,24 +1,52 @@
-// Pieces: a range cut for workers that take one piece after the other. Long pieces come first, so that a core
-// reads long streams; short ones last, so that all end together.
+// PanelPieces: the panels of matrices that share an input, cut for the workers of a pool. Each worker owns an
+// equal part of every matrix and takes its pieces in order, so that it reads a few long streams.
 #pragma once
 
 #include <cstdint>
+#include <span>
+
+#include "kernels/kernel_table.h"
 
 namespace maestrale::ops {
 
-class Pieces {
- public:
-  // Pieces of [0, total), each a multiple of `unit` but the last.
-  Pieces(std::int64_t total, int workers, std::int64_t unit);
+struct PanelMatrix {
+  std::int64_t panels = 0;
+  std::int64_t streams = 1;  // that one worker best reads at once
+};
 
-  std::int64_t count() const { return count_; }
-  std::int64_t begin(std::int64_t piece) const { return starts_[piece]; }
-  std::int64_t end(std::int64_t piece) const { return starts_[piece + 1]; }
+// One call of a kernel; a piece may have no panels.
+struct PanelPiece {
+  std::size_t matrix = 0;
+  std::int64_t first = 0;
+  kernels::PanelRange range;
+};
+
+class PanelPieces {
+ public:
+  static constexpr std::size_t kMaxMatrices = 8;
+
+  PanelPieces(std::span<const PanelMatrix> matrices, std::int64_t workers);
+
+  // All pieces, as many for each worker: ThreadPool's share of worker w are the pieces of its own panels.
+  std::int64_t count() const { return each_ * workers_; }
+  PanelPiece at(std::int64_t index) const;
 
  private:
-  static constexpr std::int64_t kMaxPieces = 512;
-  std::int64_t count_ = 0;
-  std::int64_t starts_[kMaxPieces + 1] = {};
+  // The panels of one matrix that one worker owns.
+  struct Part {
+    std::int64_t first = 0;
+    std::int64_t panels = 0;
+    std::int64_t streams = 1;
+
+    std::int64_t apart() const { return panels / streams; }
+    std::int64_t pieces() const;
+    PanelPiece at(std::int64_t piece) const;
+  };
+  Part part(const PanelMatrix& matrix, std::int64_t worker) const;
+
+  std::span<const PanelMatrix> matrices_;
+  std::int64_t workers_;
+  std::int64_t each_ = 0;  // pieces of a worker
 };
 
 }  // namespace maestrale::ops

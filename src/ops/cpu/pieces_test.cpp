@@ -2,35 +2,48 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace maestrale::ops {
 namespace {
 
-TEST(Pieces, CoverTheRangeOnceAndShrink) {
-  for (const std::int64_t total : {1, 2, 3, 7, 64, 160, 8001, 1000000}) {
-    for (const int workers : {1, 2, 5, 64}) {
-      for (const std::int64_t unit : {1, 2, 4}) {
-        const Pieces pieces(total, workers, unit);
-        ASSERT_GE(pieces.count(), 1);
-        EXPECT_EQ(pieces.begin(0), 0);
-        EXPECT_EQ(pieces.end(pieces.count() - 1), total);
-        for (std::int64_t i = 0; i < pieces.count(); ++i) {
-          EXPECT_LT(pieces.begin(i), pieces.end(i));
-          if (i == 0) continue;
-          EXPECT_EQ(pieces.begin(i), pieces.end(i - 1));
-          EXPECT_EQ(pieces.begin(i) % unit, 0);
-          EXPECT_LE(pieces.end(i) - pieces.begin(i), pieces.end(i - 1) - pieces.begin(i - 1));
+TEST(PanelPieces, CoverEveryPanelOnce) {
+  for (const std::int64_t workers : {1, 2, 3, 5, 64}) {
+    for (const std::int64_t panels : {1, 2, 3, 7, 16, 64, 161, 8001}) {
+      for (const std::int64_t streams : {1, 2, 4}) {
+        const PanelMatrix matrices[] = {{panels, streams}, {9, 1}, {panels + 5, 4}};
+        const PanelPieces pieces(matrices, workers);
+        EXPECT_EQ(pieces.count() % workers, 0);
+        std::vector<int> hits[3];
+        for (std::size_t i = 0; i < 3; ++i) hits[i].resize(static_cast<std::size_t>(matrices[i].panels));
+        for (std::int64_t index = 0; index < pieces.count(); ++index) {
+          const PanelPiece piece = pieces.at(index);
+          for (std::int64_t stream = 0; stream < piece.range.streams; ++stream) {
+            for (std::int64_t i = 0; i < piece.range.count; ++i) {
+              ++hits[piece.matrix].at(static_cast<std::size_t>(piece.first + stream * piece.range.apart + i));
+            }
+          }
+        }
+        for (const auto& matrix : hits) {
+          for (const int hit : matrix) ASSERT_EQ(hit, 1) << panels << " panels, " << workers << " workers";
         }
       }
     }
   }
 }
 
-TEST(Pieces, OneWorkerTakesAllAtOnce) { EXPECT_EQ(Pieces(1000, 1, 2).count(), 1); }
-
-TEST(Pieces, TheFirstPieceLeavesWorkForTheOthers) {
-  const Pieces pieces(1000, 2, 2);
-  EXPECT_LE(pieces.end(0), 260);
-  EXPECT_GE(pieces.end(0), 240);
+// A worker's pieces go on where the one before ended, in every stream.
+TEST(PanelPieces, StreamsGoOnFromPieceToPiece) {
+  const PanelMatrix matrix{128, 4};
+  const PanelPieces pieces({&matrix, 1}, 2);
+  ASSERT_EQ(pieces.count(), 16);
+  for (std::int64_t index = 0; index < pieces.count(); ++index) {
+    const PanelPiece piece = pieces.at(index);
+    EXPECT_EQ(piece.range.count, 2);
+    EXPECT_EQ(piece.range.streams, 4);
+    EXPECT_EQ(piece.range.apart, 16);
+    EXPECT_EQ(piece.first, index / 8 * 64 + index % 8 * 2);
+  }
 }
 
 }  // namespace
