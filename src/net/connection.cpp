@@ -256,6 +256,8 @@ bool Connection::read_head() {
   while (in_.starts_with("\r\n")) in_.erase(0, 2);
   const std::size_t end = in_.find("\r\n\r\n");
   const std::string_view seen = std::string_view(in_).substr(0, end == std::string::npos ? end : end + 4);
+  head_ = {};
+  head_.path = path_of_line(seen.substr(0, seen.find("\r\n")));  // who is refused now reads it as that path's clients do
   if (seen.size() > shared_.options.head_bytes) {
     refuse(431, "the request's head is too large");
     return false;
@@ -274,7 +276,6 @@ bool Connection::read_head() {
   parser_->body_limit(shared_.options.body_bytes);
   state_ = State::kBody;
   deadline_ = after(shared_.options.body_s);
-  head_ = {};
   return true;
 }
 
@@ -290,10 +291,7 @@ bool Connection::feed() {
     return false;
   }
   if (code) {
-    refuse(code == http::error::header_limit  ? 431
-           : code == http::error::bad_version ? 505
-                                              : 400,
-           "malformed HTTP: " + code.message());
+    refuse(code == http::error::header_limit ? 431 : 400, "malformed HTTP: " + code.message());
     return false;
   }
   if (!parser_->is_done()) return used > 0;
@@ -342,7 +340,7 @@ void Connection::dispatch() {
 void Connection::refuse(int status, std::string_view message) {
   ++shared_.refused;
   if (tls_ && !tls_->is_established()) return close();
-  Response response = shared_.render_error(status, message, head_.path == "/" ? "" : head_.path);
+  Response response = shared_.render_error(status, message, head_.path);
   state_ = State::kRefused;
   keep_alive_ = false;
   parser_.reset();

@@ -66,9 +66,7 @@ std::string_view reason_phrase(int status) {
       {429, "Too Many Requests"},
       {431, "Request Header Fields Too Large"},
       {500, "Internal Server Error"},
-      {501, "Not Implemented"},
       {503, "Service Unavailable"},
-      {505, "HTTP Version Not Supported"},
       {529, "Overloaded"},
   };
   for (const auto& [code, phrase] : kPhrases) {
@@ -129,6 +127,13 @@ bool has_bare_line_feed(std::string_view bytes) {
     if (at == 0 || bytes[at - 1] != '\r') return true;
   }
   return false;
+}
+
+std::string path_of_line(std::string_view line) {
+  const std::size_t begin = line.find(' '), end = line.rfind(' ');
+  if (begin == std::string_view::npos || end <= begin) return {};
+  const auto target = parse_target(line.substr(begin + 1, end - begin - 1));
+  return target.ok() ? target->path : "";
 }
 
 Result<Target> parse_target(std::string_view target) {

@@ -55,6 +55,8 @@ struct Target {
 };
 // From the request line's target: origin form, or absolute form whose authority is left out.
 Result<Target> parse_target(std::string_view target);
+// The path of a request line, or nothing where it has none that can be used.
+std::string path_of_line(std::string_view line);
 
 // Status line and header lines, with the empty line.
 std::string render_head(const Response& response, const std::vector<Header>& more);

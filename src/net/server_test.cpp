@@ -153,8 +153,8 @@ TEST(Server, RefusesWhatIsNotHttp) {
       {"two lengths", post + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "400"},
       {"two equal lengths", post + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", "400"},
       {"signed length", post + "Content-Length: +3\r\n\r\nabc", "400"},
-      {"other coding", post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "501"},
-      {"two codings", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "501"},
+      {"other coding", post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "400"},
+      {"two codings", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "400"},
       {"negative chunk", post + "Transfer-Encoding: chunked\r\n\r\n-2\r\nab\r\n0\r\n\r\n", "400"},
       {"no host", "GET / HTTP/1.1\r\n\r\n", "400"},
       {"two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"},
@@ -167,6 +167,11 @@ TEST(Server, RefusesWhatIsNotHttp) {
       {"large chunks",
        post + "Transfer-Encoding: chunked\r\n\r\n65\r\n" + std::string(0x65, 'x') + "\r\n0\r\n\r\n", "413"},
       {"compressed", post + "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "415"},
+      {"other charset", post + "Content-Type: application/json; charset=utf-16\r\nContent-Length: 1\r\n\r\nx", "415"},
+      {"quoted charset", post + "Content-Type: text/plain; a=b; Charset=\"latin1\"\r\nContent-Length: 1\r\n\r\nx",
+       "415"},
+      {"other version", "GET / HTTP/3.0\r\nHost: a\r\n\r\n", "400"},
+      {"no version", "GET /\r\n\r\n", "400"},
       {"expectation", post + "Expect: wonders\r\nContent-Length: 1\r\n\r\nx", "417"},
       {"slow head", "GET / HTTP/1.1\r\nHost:", "408"},
   };
@@ -356,6 +361,8 @@ TEST(Http, ReadsAddresses) {
   EXPECT_FALSE(parse_url("http://a:0").ok());
   EXPECT_EQ(parse_target("http://a/b?c=d")->path, "/b");
   EXPECT_EQ(parse_target("/b%2Fc?d")->path, "/b/c");
+  EXPECT_EQ(path_of_line("POST http://a/b?c=d HTTP/1.1"), "/b");
+  for (const char* line : {"", "POST", "POST /a", "POST %zz HTTP/1.1"}) EXPECT_EQ(path_of_line(line), "") << line;
 }
 
 }  // namespace

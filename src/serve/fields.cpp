@@ -30,6 +30,17 @@ std::optional<text::TokenId> token_id_of(const json::value& value) {
   return static_cast<text::TokenId>(value.get_int64());
 }
 
+Result<std::vector<text::TokenId>> token_ids_of(const json::array& list, const std::string& name) {
+  std::vector<text::TokenId> tokens;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const auto id = token_id_of(list[i]);
+    if (!id) return bad_field(element(name, i), "unusable token", "a token id", shown(list[i]));
+    tokens.push_back(*id);
+  }
+  if (tokens.empty()) return bad_field(name, "there is no token in it", "at least one token id");
+  return tokens;
+}
+
 std::string kind_of(const json::value& value) {
   if (value.is_null()) return "null";
   if (value.is_bool()) return "a boolean";

@@ -59,6 +59,9 @@ constexpr std::int64_t kMany = std::numeric_limits<std::int32_t>::max();
 // Nothing where the value cannot be the id of a token.
 std::optional<text::TokenId> token_id_of(const json::value& value);
 
+// The elements of the field `name`; at least one.
+Result<std::vector<text::TokenId>> token_ids_of(const json::array& list, const std::string& name);
+
 std::string kind_of(const json::value& value);
 Error bad_field(std::string field, std::string what, std::string expected = {}, std::string found = {});
 Error unsupported_field(std::string field, std::string why);

@@ -18,14 +18,14 @@ class Server:
     """`{model}` in an option stands for the path of the tiny model, whose context has so many tokens; `content`: a
     GGUF file of another."""
 
-    def __init__(self, folder, *options, threads=1, sequences=4, context=128, content=None):
-        model, template = folder / "tiny.gguf", folder / "template.jinja"
+    def __init__(self, folder, *options, threads=1, sequences=4, context=128, content=None, template=TEMPLATE):
+        model, template_file = folder / "tiny.gguf", folder / "template.jinja"
         written = folder / "tiny.gguf.new"  # another server may have the old one: it is not written over
         written.write_bytes(content or gguf(keys() | {"llama.context_length": (U32, context)}))
         written.replace(model)
-        template.write_text(TEMPLATE)
+        template_file.write_text(template, encoding="utf-8")
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", str(model), "--template", str(template), "--port", "0", "--threads", str(threads),
+            [PROGRAM, "serve", str(model), "--template", str(template_file), "--port", "0", "--threads", str(threads),
              "--sequences", str(sequences), "--quiet", *(option.replace("{model}", str(model)) for option in options)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         line = self.process.stderr.readline()
         found = re.search(r"on https?://([\d.]+):(\d+)", line)

@@ -60,7 +60,7 @@ TEST(OpenAi, RefusesByName) {
        {R"({"n":129})", "n"},
        {R"({"n":1.5})", "n"},
        {R"({"seed":"x"})", "seed"},
-       {R"({"stop":["a",1]})", "stop"},
+       {R"({"stop":["a",1]})", "stop[1]"},
        {R"({"max_tokens":0})", "max_tokens"},
        {R"({"top_logprobs":3})", "top_logprobs"},
        {R"({"logit_bias":{"x":1}})", "logit_bias.x"},

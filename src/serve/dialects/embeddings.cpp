@@ -12,17 +12,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-Result<std::vector<text::TokenId>> tokens_of(const json::array& list, const std::string& name) {
-  std::vector<text::TokenId> tokens;
-  for (const json::value& token : list) {
-    const auto id = token_id_of(token);
-    if (!id) return bad_field(name, "unusable token", "token ids", kind_of(token));
-    tokens.push_back(*id);
-  }
-  if (tokens.empty()) return bad_field(name, "there is no token in it", "at least one token id");
-  return tokens;
-}
-
 // A text, texts, token ids or lists of token ids.
 Status read_inputs(const json::value& input, const std::string& name, bool tokens,
                    chat::EmbedRequest& request) {
@@ -40,7 +29,7 @@ Status read_inputs(const json::value& input, const std::string& name, bool token
   if (list == nullptr) return bad_field(name, "unusable input", expected, kind_of(input));
   if (list->empty()) return bad_field(name, "there is no input", expected, "an empty array");
   if (tokens && list->front().is_number()) {
-    request.inputs.emplace_back(TRY(tokens_of(*list, name)));
+    request.inputs.emplace_back(TRY(token_ids_of(*list, name)));
     return {};
   }
   request.is_list = true;
@@ -54,7 +43,7 @@ Status read_inputs(const json::value& input, const std::string& name, bool token
     if (const json::string* text = entry.if_string()) {
       TRY(add_text(*text, path));
     } else if (tokens && entry.is_array()) {
-      request.inputs.emplace_back(TRY(tokens_of(entry.get_array(), path)));
+      request.inputs.emplace_back(TRY(token_ids_of(entry.get_array(), path)));
     } else {
       return bad_field(path, "unusable input", tokens ? "a text or an array of token ids" : "a text",
                        kind_of(entry));

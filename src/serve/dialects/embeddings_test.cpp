@@ -59,7 +59,7 @@ TEST(Embeddings, RefusesByName) {
   EXPECT_EQ(refuses(R"({"input":{}})"), "input");
   EXPECT_EQ(refuses(R"({"input":["a",""]})"), "input[1]");
   EXPECT_EQ(refuses(R"({"input":[[]]})"), "input[0]");
-  EXPECT_EQ(refuses(R"({"input":[1,-1]})"), "input");
+  EXPECT_EQ(refuses(R"({"input":[1,-1]})"), "input[1]");
   EXPECT_EQ(refuses(R"({"inputs":"b"})"), "inputs");
   EXPECT_EQ(refuses(R"({"dimensions":1.5})"), "dimensions");
   EXPECT_EQ(refuses(R"({"encoding_format":"x"})"), "encoding_format");

@@ -193,8 +193,10 @@ Result<std::vector<std::string>> read_stops(Fields& fields, std::string_view key
   if (const json::string* text = value->if_string()) {
     stops.emplace_back(*text);
   } else if (const json::array* list = value->if_array()) {
-    for (const json::value& entry : *list) {
-      if (!entry.is_string()) return fields.wrong(key, "strings");
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      const json::value& entry = (*list)[i];
+      if (!entry.is_string())
+        return bad_field(element(fields.name(key), i), "unusable value", "a string", kind_of(entry));
       stops.emplace_back(entry.get_string());
     }
   } else {
@@ -275,14 +277,8 @@ Result<Translation> read_openai_text(const json::object& body) {
   } else if (const json::array* list = prompt->if_array();
              list != nullptr && list->size() == 1 && list->front().is_string()) {
     request.prompt = shown = std::string(list->front().get_string());
-  } else if (list != nullptr && !list->empty() && list->front().is_int64()) {
-    std::vector<text::TokenId> tokens;
-    for (const json::value& token : *list) {
-      const auto id = token_id_of(token);
-      if (!id) return fields.wrong("prompt", "token ids");
-      tokens.push_back(*id);
-    }
-    request.prompt = std::move(tokens);
+  } else if (list != nullptr && !list->empty() && !list->front().is_string()) {
+    request.prompt = TRY(token_ids_of(*list, "prompt"));
   } else {
     return fields.wrong("prompt", "a string, an array of one string, or an array of token ids");
   }

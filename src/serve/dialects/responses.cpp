@@ -165,7 +165,7 @@ Status read_conversation(Fields& fields, ResponsesRequest& out) {
   out.previous = TRY(fields.string("previous_response_id")).value_or("");
   out.instructions = TRY(fields.string("instructions")).value_or("");
   if (const json::value* input = fields.value("input")) out.input = TRY(read_response_items(*input));
-  if (out.input.empty() && out.instructions.empty() && out.previous.empty())
+  if (out.input.empty() && out.previous.empty())
     return fields.has("input") ? fields.wrong("input", "at least one item") : fields.missing("input");
   out.store = TRY(fields.boolean("store")).value_or(true);
   out.background = TRY(fields.boolean("background")).value_or(false);
