@@ -1,9 +1,9 @@
 // A pool of workers for parallel regions. Within a step workers spin for the next region; between steps they
-// sleep. The caller is worker 0. Each worker has an equal share of a region's indices, which it takes in order,
-// so that from region to region it meets the same rows and reads long streams; who has done his takes from the
-// ends of the others' shares. So a worker that the system has not woken in time is not waited for, one that it
-// holds up costs one index, and where that happens too often, because others use the cores, the workers sit
-// out for a while. The results never depend on who did what.
+// sleep. The caller is worker 0. Each worker has an equal share of a region's indices, which it takes in
+// order, so that from region to region it meets the same rows and reads long streams; who has done his takes
+// from the ends of the others' shares. So a worker that the system has not woken in time is not waited for,
+// one that it holds up costs one index, and where that happens too often, because others use the cores, the
+// workers sit out for a while. The results never depend on who did what.
 #pragma once
 
 #include <atomic>

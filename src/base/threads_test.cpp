@@ -27,7 +27,8 @@ TEST(ThreadPool, NothingToDoIsFine) {
   pool.run(0, [](std::int64_t, int) { FAIL(); });
 }
 
-// Every worker begins at the start of its own share and goes on in order, then takes the other's from its end.
+// Every worker begins at the start of its own share and goes on in order, then takes the other's from its
+// end.
 TEST(ThreadPool, AWorkerTakesItsShareInOrder) {
   ThreadPool pool(2);
   for (int round = 0; round < 50; ++round) {

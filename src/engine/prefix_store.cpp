@@ -130,16 +130,18 @@ std::int64_t PrefixStore::find(std::span<const PrefixKey> keys, std::int64_t fro
   return from;
 }
 
+bool PrefixStore::is_full() const { return full_ && std::chrono::steady_clock::now() < retry_at_; }
+
 bool PrefixStore::has(const PrefixKey& key) const {
   const std::lock_guard lock(mutex_);
-  return full_ || stored_.contains(key) || queued_.contains(key);
+  return is_full() || stored_.contains(key) || queued_.contains(key);
 }
 
 bool PrefixStore::offer(PageOrigin origin, const ops::PageParts& page) {
   int index = -1;
   {
     const std::lock_guard lock(mutex_);
-    if (full_ || stored_.contains(origin.key) || queued_.contains(origin.key)) return true;
+    if (is_full() || stored_.contains(origin.key) || queued_.contains(origin.key)) return true;
     if (free_slots_.empty()) return false;
     index = free_slots_.back();
     free_slots_.pop_back();
@@ -208,7 +210,7 @@ void PrefixStore::write_pages() {
     const Job job = std::move(jobs_.front());
     jobs_.pop_front();
     writing_ = true;
-    const bool full = full_;
+    const bool full = is_full();
     lock.unlock();
     if (job.slot < 0) {
       mark_used(job.used);
@@ -218,13 +220,18 @@ void PrefixStore::write_pages() {
     const Status status = full ? Status() : write(job);
     if (!status.ok()) {
       say(said_write_,
-          "the prefix store is not written any more: " + status.error().render() + "; what it has is read");
+          fmt::format("the prefix store is not written for now: {}; what it has is read, writing is tried "
+                      "again every {} s",
+                      status.error().render(), std::chrono::duration<double>(options_.retry_after).count()));
+    } else if (!full && std::exchange(said_write_, false) && options_.report) {
+      options_.report("the prefix store is written again");
     }
     const std::uint64_t bytes = PageFile::head_bytes(job.origin) + page_bytes_;
     lock.lock();
     free_slots_.push_back(job.slot);
     queued_.erase(job.origin.key);
     full_ = full || !status.ok();
+    if (!status.ok()) retry_at_ = std::chrono::steady_clock::now() + options_.retry_after;
     if (full_) {
       ++stats_.skipped;
       continue;

@@ -28,7 +28,8 @@ namespace maestrale::engine {
 struct PrefixStoreOptions {
   std::filesystem::path folder;
   std::uint64_t bytes = std::uint64_t{8} << 30;  // of all files in it; then the longest unused go
-  // Called from the store's threads: what has gone wrong, each kind once.
+  std::chrono::milliseconds retry_after = std::chrono::minutes(1);  // the disk was full or failed
+  // Called from the store's threads: what has gone wrong, each kind once, and that it is written again.
   std::function<void(const std::string&)> report = {};
 };
 
@@ -97,6 +98,7 @@ class PrefixStore {
   void mark_used(const std::vector<PrefixKey>& keys) const;
   void sweep();
   std::vector<File> scan() const;
+  bool is_full() const;  // with the mutex
   void read_pages();
   bool read_page(const PageReading::Page& page, std::span<std::byte> bytes);
   void say(bool& said, const std::string& what);
@@ -119,7 +121,9 @@ class PrefixStore {
   std::deque<Job> jobs_;
   std::deque<std::shared_ptr<PageReading>> readings_;
   PrefixStoreStats stats_;
-  bool writing_ = false, full_ = false, closed_ = false;
+  bool writing_ = false, closed_ = false;
+  bool full_ = false;  // the last page could not be written: no other is tried before retry_at_
+  std::chrono::steady_clock::time_point retry_at_;
   std::atomic<bool> leave_{false};
   std::thread writer_, reader_;
 };

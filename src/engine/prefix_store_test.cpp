@@ -46,7 +46,7 @@ class PrefixStores : public testing::Test {
   void open(std::uint64_t model = 1, std::uint64_t bytes = 1 << 30) {
     store_.reset();
     EXPECT_TRUE(PrefixStore::make_folder(folder_).ok());
-    PrefixStoreOptions options{.folder = folder_, .bytes = bytes};
+    PrefixStoreOptions options{.folder = folder_, .bytes = bytes, .retry_after = retry_after_};
     options.report = [this](const std::string& line) { reports_.push_back(line); };
     store_ = std::move(PrefixStore::open(options, {model, 5}, kv_->shape().page_bytes(), 8)).value();
   }
@@ -100,6 +100,7 @@ class PrefixStores : public testing::Test {
   std::optional<ops::KvCache> kv_;
   int sequence_ = 0;
   std::vector<text::TokenId> tokens_ = some_tokens(4 * ops::kPageTokens, 1000);
+  std::chrono::milliseconds retry_after_ = std::chrono::minutes(1);
   std::vector<std::string> reports_;
   std::unique_ptr<PrefixStore> store_;
 };
@@ -229,7 +230,7 @@ TEST_F(PrefixStores, TheLongestUnusedGoWhereThereAreTooManyBytes) {
   EXPECT_EQ(store_->find(keys_of(), 0), 4);
 }
 
-TEST_F(PrefixStores, AFullDiskEndsWritingAndNothingElse) {
+TEST_F(PrefixStores, AFullDiskPausesWritingAndNothingElse) {
   open();
   write(1);
   rlimit before{};
@@ -245,10 +246,31 @@ TEST_F(PrefixStores, AFullDiskEndsWritingAndNothingElse) {
   EXPECT_EQ(store_->stats().skipped, 2u);
   EXPECT_EQ(files().size(), 1u);  // no halves
   ASSERT_EQ(reports_.size(), 1u);
-  EXPECT_NE(reports_[0].find("not written any more"), std::string::npos);
+  EXPECT_NE(reports_[0].find("not written for now"), std::string::npos);
   EXPECT_EQ(read(1), 1);
   write(4);  // taken, and forgotten
   EXPECT_EQ(files().size(), 1u);
+}
+
+TEST_F(PrefixStores, ADiskThatHasRoomAgainIsWrittenAgain) {
+  retry_after_ = std::chrono::milliseconds(0);
+  open();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit tight = before;
+  tight.rlim_cur = 5000;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &tight), 0);
+  write(2);
+  EXPECT_EQ(files().size(), 0u);
+  EXPECT_EQ(reports_.size(), 1u);  // said once, tried twice
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  write(3);
+  EXPECT_EQ(files().size(), 3u);
+  EXPECT_EQ(read(3), 3);
+  ASSERT_EQ(reports_.size(), 2u);
+  EXPECT_NE(reports_[1].find("written again"), std::string::npos);
 }
 
 TEST_F(PrefixStores, OnlyThisUserMayRead) {

@@ -23,9 +23,9 @@ struct MatmulOutput {
   const float* residual = nullptr;  // or null
 };
 
-// Panels of one matrix, from a first one on: `count` in a row, and as many again from each of `streams` places
-// that lie `apart` panels from one to the next. Memory gives more to one core in several long streams than in
-// one.
+// Panels of one matrix, from a first one on: `count` in a row, and as many again from each of `streams`
+// places that lie `apart` panels from one to the next. Memory gives more to one core in several long streams
+// than in one.
 struct PanelRange {
   std::int64_t count = 0;
   std::int64_t streams = 1;

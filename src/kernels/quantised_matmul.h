@@ -2,8 +2,8 @@
 //   acc = fma(float(dot) * scale, a, acc), then with minimums acc = fma(minimum, A, acc);
 //   two scales per block: t = float(dot0) * scale0, t = fma(float(dot1), scale1, t), acc = fma(t, a, acc);
 // a and A are the activation block's scale and sum, the dots are exact. The direct kernel (few activations),
-// that of pairs of panels (a batch) and the tiled one (many) run this same chain, so the number of activations
-// never changes a bit. Freestanding.
+// that of pairs of panels (a batch) and the tiled one (many) run this same chain, so the number of
+// activations never changes a bit. Freestanding.
 #pragma once
 
 #include "kernels/quantised_direct.h"
@@ -313,9 +313,9 @@ std::int64_t matmul_streams(const PanelLayout* layout, std::int64_t activation_c
 }
 
 template <class V>
-void matmul(const PanelLayout* layout, const std::byte* panels, const PanelRange& range,
-            std::int64_t columns, const std::byte* activations, std::int64_t activation_count,
-            const MatmulOutput& to, std::byte* scratch) {
+void matmul(const PanelLayout* layout, const std::byte* panels, const PanelRange& range, std::int64_t columns,
+            const std::byte* activations, std::int64_t activation_count, const MatmulOutput& to,
+            std::byte* scratch) {
   const std::int64_t groups = (columns + layout->group_columns - 1) / layout->group_columns;
   const MatmulArgs args{.layout = layout,
                         .panels = reinterpret_cast<const std::uint8_t*>(panels),

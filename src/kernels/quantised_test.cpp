@@ -76,8 +76,8 @@ std::vector<float> product(const KernelTable& table, const Weights& weights, con
   Buffer scratch(table.matmul_scratch_bytes);
   const int stride = weights.rows + 1;
   std::vector<float> out(static_cast<std::size_t>(count * stride), kUntouched);
-  table.matmul(weights.layout, weights.packed.data(), range, weights.columns, activations.data(),
-               count, {out.data(), stride, weights.rows, nullptr, nullptr}, scratch.data());
+  table.matmul(weights.layout, weights.packed.data(), range, weights.columns, activations.data(), count,
+               {out.data(), stride, weights.rows, nullptr, nullptr}, scratch.data());
   return out;
 }
 

@@ -257,7 +257,8 @@ bool Connection::read_head() {
   const std::size_t end = in_.find("\r\n\r\n");
   const std::string_view seen = std::string_view(in_).substr(0, end == std::string::npos ? end : end + 4);
   head_ = {};
-  head_.path = path_of_line(seen.substr(0, seen.find("\r\n")));  // who is refused now reads it as that path's clients do
+  head_.path = path_of_line(
+      seen.substr(0, seen.find("\r\n")));  // who is refused now reads it as that path's clients do
   if (seen.size() > shared_.options.head_bytes) {
     refuse(431, "the request's head is too large");
     return false;

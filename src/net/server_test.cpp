@@ -167,9 +167,10 @@ TEST(Server, RefusesWhatIsNotHttp) {
       {"large chunks",
        post + "Transfer-Encoding: chunked\r\n\r\n65\r\n" + std::string(0x65, 'x') + "\r\n0\r\n\r\n", "413"},
       {"compressed", post + "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", "415"},
-      {"other charset", post + "Content-Type: application/json; charset=utf-16\r\nContent-Length: 1\r\n\r\nx", "415"},
-      {"quoted charset", post + "Content-Type: text/plain; a=b; Charset=\"latin1\"\r\nContent-Length: 1\r\n\r\nx",
+      {"other charset", post + "Content-Type: application/json; charset=utf-16\r\nContent-Length: 1\r\n\r\nx",
        "415"},
+      {"quoted charset",
+       post + "Content-Type: text/plain; a=b; Charset=\"latin1\"\r\nContent-Length: 1\r\n\r\nx", "415"},
       {"other version", "GET / HTTP/3.0\r\nHost: a\r\n\r\n", "400"},
       {"no version", "GET /\r\n\r\n", "400"},
       {"expectation", post + "Expect: wonders\r\nContent-Length: 1\r\n\r\nx", "417"},
@@ -362,7 +363,8 @@ TEST(Http, ReadsAddresses) {
   EXPECT_EQ(parse_target("http://a/b?c=d")->path, "/b");
   EXPECT_EQ(parse_target("/b%2Fc?d")->path, "/b/c");
   EXPECT_EQ(path_of_line("POST http://a/b?c=d HTTP/1.1"), "/b");
-  for (const char* line : {"", "POST", "POST /a", "POST %zz HTTP/1.1"}) EXPECT_EQ(path_of_line(line), "") << line;
+  for (const char* line : {"", "POST", "POST /a", "POST %zz HTTP/1.1"})
+    EXPECT_EQ(path_of_line(line), "") << line;
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ bool is_utf8(std::string_view type) {
     while (part.ends_with(' ') || part.ends_with('\t')) part.remove_suffix(1);
     if (part.size() < kName.size() || !equal_ignoring_case(part.substr(0, kName.size()), kName)) continue;
     part.remove_prefix(kName.size());
-    if (part.size() >= 2 && part.starts_with('"') && part.ends_with('"')) part = part.substr(1, part.size() - 2);
+    if (part.size() >= 2 && part.starts_with('"') && part.ends_with('"'))
+      part = part.substr(1, part.size() - 2);
     const auto is = [part](std::string_view name) { return equal_ignoring_case(part, name); };
     if (!is("utf-8") && !is("utf8") && !is("us-ascii")) return false;
   }

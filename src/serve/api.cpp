@@ -267,7 +267,7 @@ void Api::ask_service(const Route& route, Call& call) {
 Result<Api::Asked> Api::ask(Call& call, Translation& translation, const ServedModel& model,
                             const Lease& service) {
   chat::CommonRequest& common = translation.common();
-  common.tenant = call.tenant();
+  common.tenant = call.owner();
   common.weight = call.key ? call.key->weight : 1;
   common.adapter = model.adapter;
   common.admit = [this, &call, &common](std::int64_t prompt) {

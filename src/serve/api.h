@@ -2,6 +2,8 @@
 // longer than a moment is done on a few threads of its own, and answers run through jobs.
 #pragma once
 
+#include <fmt/core.h>
+
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -44,7 +46,9 @@ struct Call {
   std::chrono::steady_clock::time_point received = {};
   json::object object = {};
 
-  std::string tenant() const { return key ? key->name : std::string(); }
+  std::string tenant() const { return key ? key->name : std::string(); }  // as metrics and usage show it
+  // Whose work it is: a key that was created again under the same name is not the old one.
+  std::string owner() const { return key && key->id ? fmt::format("{}#{}", key->name, *key->id) : tenant(); }
 };
 
 class Api {

@@ -79,13 +79,13 @@ Error in_their_words(Error error) {
 }  // namespace
 
 void Api::create_response(Call& call) {
-  auto read = prepared(call.object, responses_, call.tenant());
+  auto read = prepared(call.object, responses_, call.owner());
   if (!read.ok()) return respond_error(call, api_error(read.error()));
   ResponsesRequest asked = std::move(read).value();
   const AnswerFacts facts{
       .id = new_id(24), .model = asked.translation.model, .created_s = std::time(nullptr)};
   const std::string id = "resp_" + facts.id;
-  StoredResponse stored{.tenant = call.tenant(), .previous = asked.previous, .input = std::move(asked.input)};
+  StoredResponse stored{.tenant = call.owner(), .previous = asked.previous, .input = std::move(asked.input)};
   asked.translation.id = facts.id;
   ResponsesWriterOptions writer{.echo = asked.echo, .logprobs = asked.logprobs, .timings = asked.timings};
   if (asked.background) {
@@ -122,7 +122,7 @@ void Api::create_response(Call& call) {
 }
 
 Result<json::value> Api::count_response_tokens(const Call& call, const ModelService& service) {
-  const ResponsesRequest asked = TRY(prepared(call.object, responses_, call.tenant()));
+  const ResponsesRequest asked = TRY(prepared(call.object, responses_, call.owner()));
   const auto prompt = service.chat->prompt_of(std::get<chat::ChatRequest>(asked.translation.request));
   if (!prompt.ok()) return in_their_words(prompt.error());
   return json::value(
@@ -146,10 +146,10 @@ Result<json::value> Api::stored_response_json(const Call& call) {
   TRY(query.only("stream", "false", "a stored response is given whole"));
   TRY(query.only("include_obfuscation", "false", "streams are not padded"));
   TRY(query.done());
-  if (what == "cancel" && method == "POST") return json::value(TRY(responses_.cancel(id, call.tenant())));
-  if (what.empty() && get) return json::value(TRY(responses_.find(id, call.tenant())));
+  if (what == "cancel" && method == "POST") return json::value(TRY(responses_.cancel(id, call.owner())));
+  if (what.empty() && get) return json::value(TRY(responses_.find(id, call.owner())));
   if (what.empty() && method == "DELETE") {
-    TRY(responses_.remove(id, call.tenant()));
+    TRY(responses_.remove(id, call.owner()));
     return json::value(json::object{{"id", id}, {"object", "response"}, {"deleted", true}});
   }
   return Error{.kind = ErrorKind::kNotFound,
@@ -163,7 +163,7 @@ Result<json::value> Api::response_input_items(const Call& call, const std::strin
   if (order != "asc" && order != "desc") return bad_field("order", "unknown order", "asc or desc", order);
   const std::string after = query.text("after").value_or("");
   TRY(query.done());
-  json::array items = TRY(responses_.input_items(id, call.tenant()));
+  json::array items = TRY(responses_.input_items(id, call.owner()));
   if (order == "desc") std::reverse(items.begin(), items.end());
   auto first = items.begin();
   if (!after.empty()) {

@@ -71,6 +71,31 @@ class Keys(SystemTest):
         self.assertNotIn("key", listed[0])
         self.assertEqual(self.server.stop(), 0)
 
+    def test_a_name_that_is_given_again_is_another_owner(self):
+        first = self.keys("create", "alice")["key"]
+        self.start()
+        long = {"messages": [{"role": "user", "content": "a" * 80}]}
+
+        def cached(key):
+            status, _, body = self.ask(key, long)
+            self.assertEqual(status, 200, body)
+            return json.loads(body)["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+        self.assertEqual(cached(first), 0)
+        self.assertGreater(cached(first), 0)
+        body = json.dumps({"model": "tiny", "input": "hi", "max_output_tokens": 2}).encode()
+        status, _, made = self.server.request("POST", "/v1/responses", body, {"Authorization": "Bearer " + first})
+        self.assertEqual(status, 200, made)
+        path = "/v1/responses/" + json.loads(made)["id"]
+        self.assertEqual(self.server.request("GET", path, None, {"Authorization": "Bearer " + first})[0], 200)
+        self.keys("revoke", "alice")
+        second = self.keys("create", "alice")["key"]
+        time.sleep(1)
+        self.assertEqual(cached(second), 0)
+        self.assertGreater(cached(second), 0)
+        self.assertEqual(self.server.request("GET", path, None, {"Authorization": "Bearer " + second})[0], 404)
+        self.assertEqual(self.server.stop(), 0)
+
     def test_every_token_is_written_when_clients_vanish_and_the_server_stops(self):
         key = self.keys("create", "alice")["key"]
         self.start("--drain", "0")
