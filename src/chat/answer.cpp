@@ -25,6 +25,10 @@ Answer::Answer(std::shared_ptr<engine::AnswerStream> stream, AnswerOptions optio
       auto stops = engine::StopMatcher::create(options_.stop, {});
       if (stops.ok()) choice->stops = std::move(stops).value();
       choice->decoder.emplace(*options_.tokenizer);
+      if (options_.before) {
+        (void)choice->decoder->push(*options_.before);
+        (void)choice->decoder->flush();
+      }
     }
     choices_.push_back(std::move(choice));
   }

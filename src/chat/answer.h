@@ -57,6 +57,7 @@ struct AnswerOptions {
   bool reads_calls = false;                    // else what looks like a call is text
   bool parallel_calls = true;                  // else the first call ends the choice
   bool notes = false;                          // log-probabilities
+  std::optional<text::TokenId> before = {};    // the prompt's last token, where its text is gone on with
   int choices = 1;
   std::int64_t prompt_tokens = 0;
   std::vector<std::string> stop = {};

@@ -331,6 +331,7 @@ Result<std::unique_ptr<Answer>> ChatService::chat(const ChatRequest& asked_for) 
                         .choices = request.common.choices,
                         .prompt_tokens = length,
                         .stop = request.common.stop};
+  if (request.continue_final_message) options.before = asked.generate.prompt.back();
   return std::make_unique<Answer>(TRY(service_->submit(std::move(asked))), std::move(options));
 }
 
@@ -338,11 +339,13 @@ Result<std::unique_ptr<Answer>> ChatService::complete(const TextRequest& request
   auto made = engine_request(request.common, TRY(tokens_of(request)));
   if (!made.ok() && made.error().where == "messages") made.error().where = "prompt";
   engine::ServiceRequest asked = TRY(std::move(made));
+  asked.generate.continues_text = true;
   asked.constraint =
       TRY(text_constraint({.tokenizer = tokenizer_, .grammars = grammars_.get()}, request.common.shape));
   const auto length = static_cast<std::int64_t>(asked.generate.prompt.size());
   AnswerOptions options{.tokenizer = tokenizer_,
                         .notes = request.common.sampling.logprobs >= 0,
+                        .before = asked.generate.prompt.back(),
                         .choices = request.common.choices,
                         .prompt_tokens = length,
                         .stop = request.common.stop};

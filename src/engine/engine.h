@@ -63,7 +63,7 @@ struct GenerateRequest {
   std::vector<std::string> stop_strings;   // not part of the output
   std::vector<text::TokenId> stop_tokens;  // besides the tokenizer's end tokens
   bool ignore_end = false;                 // do not stop at the tokenizer's end tokens
-  bool continues_text = false;             // the prompt ends in the text that is gone on with
+  bool continues_text = false;             // text at the end of the prompt is gone on with
   // Adapters of this request (Engine::use_adapters); nothing: the engine's own. Rows that a cache shares
   // between requests must come from the same choices.
   std::optional<std::vector<ops::AdapterChoice>> adapters = {};

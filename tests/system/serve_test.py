@@ -31,6 +31,16 @@ class Serving(ServerTest):
         for answer in answers:
             self.assertEqual(json.loads(answer.split(b"\r\n\r\n", 1)[1])["choices"], alone)
 
+    def test_a_completion_keeps_the_blank_that_it_begins_with(self):
+        blank_the = 288  # in the tiny vocabulary
+        for prompt, expected in (("hi", " the the"), ([5, 6], " the the"), ([1], "the the")):  # 1: where a text begins
+            body = {"model": "tiny", "prompt": prompt, "max_tokens": 2, "logit_bias": {str(blank_the): 100}}
+            status, answer = self.server.post("/v1/completions", body)
+            self.assertEqual(status, 200, answer)
+            self.assertEqual(json.loads(answer)["choices"][0]["text"], expected)
+            stopped = json.loads(self.server.post("/v1/completions", body | {"stop": " the"})[1])["choices"][0]
+            self.assertEqual((stopped["text"], stopped["finish_reason"]), ("" if prompt != [1] else "the", "stop"))
+
     def test_clients_that_vanish_free_everything(self):
         body = json.dumps(CHAT | {"stream": True}).encode()
         for _ in range(10):
