@@ -127,14 +127,16 @@ struct Ahead {
   int lines_per_block = 0;
 };
 
+// `begins`: the sums hold nothing yet.
 template <class V, class Shape, int kRows>
 void tile(const TileScratch& scratch, int first, int blocks, const ActivationBlock* x, std::int64_t x_stride,
-          float (*sums)[kTileLanes], Ahead ahead) {
+          float (*sums)[kTileLanes], bool begins, Ahead ahead) {
   typename V::F32 acc[kRows][V::kDotPanels];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-    for (int z = 0; z < V::kDotPanels; ++z) acc[i][z] = V::load(sums[i] + (first + z) * kPanelRows);
+    for (int z = 0; z < V::kDotPanels; ++z)
+      acc[i][z] = begins ? V::zero() : V::load(sums[i] + (first + z) * kPanelRows);
   }
   for (int b = 0; b < blocks; ++b, ++x) {
     for (int line = 0; line < ahead.lines_per_block; ++line) {
@@ -184,13 +186,14 @@ void tile(const TileScratch& scratch, int first, int blocks, const ActivationBlo
 // Calls the tile kernel of exactly `rows` activations, 1 <= rows <= kRows.
 template <class V, class Shape, int kRows>
 void tile_of(int rows, const TileScratch& scratch, int blocks, const ActivationBlock* x,
-             std::int64_t x_stride, float (*sums)[kTileLanes], const Ahead& ahead) {
+             std::int64_t x_stride, float (*sums)[kTileLanes], bool begins, const Ahead& ahead) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return tile_of<V, Shape, kRows - 1>(rows, scratch, blocks, x, x_stride, sums, ahead);
+    if (rows < kRows)
+      return tile_of<V, Shape, kRows - 1>(rows, scratch, blocks, x, x_stride, sums, begins, ahead);
   }
-  tile<V, Shape, kRows>(scratch, 0, blocks, x, x_stride, sums, ahead);
+  tile<V, Shape, kRows>(scratch, 0, blocks, x, x_stride, sums, begins, ahead);
   for (int panel = V::kDotPanels; panel < kTilePanels; panel += V::kDotPanels)
-    tile<V, Shape, kRows>(scratch, panel, blocks, x, x_stride, sums, Ahead{});
+    tile<V, Shape, kRows>(scratch, panel, blocks, x, x_stride, sums, begins, Ahead{});
 }
 
 // Activations [first, first + count) of a matmul, at most kChunkRows.
@@ -199,7 +202,8 @@ struct ActivationRows {
   int count;
 };
 
-// sums += blocks [begin, end) of two panels (the second may be the first again, then not stored) times rows.
+// sums += blocks [begin, end) of two panels (the second may be the first again, then not stored) times rows;
+// block 0 begins the sums.
 template <class V, class K>
 void tiled_span(const MatmulArgs& args, std::int64_t panel, ActivationRows rows, std::int64_t begin,
                 std::int64_t end, float (*sums)[kTileLanes]) {
@@ -220,7 +224,7 @@ void tiled_span(const MatmulArgs& args, std::int64_t panel, ActivationRows rows,
     for (int t = 0, row = 0; t < tiles; ++t) {  // as even as can be
       const int count = (rows.count - row) / (tiles - t);
       tile_of<V, ShapeOf<V, K>, V::kDotRows>(count, scratch, blocks, x + row * args.activation_stride + block,
-                                             args.activation_stride, sums + row, ahead);
+                                             args.activation_stride, sums + row, block == 0, ahead);
       row += count;
       for (const std::uint8_t*& next : ahead.first) next += lines * blocks * 64;
       if (ahead.first[0] >= first + at + 2 * kLines * 64) ahead.lines_per_block = 0;
@@ -234,12 +238,6 @@ void tiled_group(const MatmulArgs& args, std::int64_t panel, ActivationRows rows
   auto& sums = reinterpret_cast<TileScratch*>(args.scratch)->sums;
   const std::int64_t left = (args.panel_count - panel + kTilePanels - 1) / kTilePanels;
   const int pairs = left < kGroupPairs ? static_cast<int>(left) : kGroupPairs;
-  for (int pair = 0; pair < pairs; ++pair) {
-    for (int i = 0; i < rows.count; ++i) {
-      V::store(sums[pair][i], V::zero());
-      V::store(sums[pair][i] + kPanelRows, V::zero());
-    }
-  }
   for (std::int64_t begin = 0; begin < args.blocks; begin += kSpanBlocks) {
     const std::int64_t end = begin + kSpanBlocks < args.blocks ? begin + kSpanBlocks : args.blocks;
     for (int pair = 0; pair < pairs; ++pair) {
