@@ -4,6 +4,9 @@
 
 #include <boost/json/serialize.hpp>
 
+#include "chat/call_free_text.h"
+#include "chat/combined_constraint.h"
+
 namespace maestrale::chat {
 namespace {
 
@@ -187,7 +190,12 @@ class StrictCalls final : public engine::TokenConstraint {
  public:
   explicit StrictCalls(std::shared_ptr<const CallPlan> plan) : plan_(std::move(plan)) {}
   void mask(TokenMask mask) override {
-    if (call_) call_->mask(mask);
+    if (call_) return call_->mask(mask);
+    for (const text::TokenId token : plan_->beyond_mark) {
+      const std::string seen = tail_ + std::string(plan_->tokenizer->bytes(token));
+      const std::size_t at = seen.find(plan_->mark);
+      if (at != std::string::npos && at + plan_->mark.size() < seen.size()) forbid(mask, token);
+    }
   }
   bool accept(text::TokenId token) override {
     if (call_) {
@@ -196,7 +204,6 @@ class StrictCalls final : public engine::TokenConstraint {
       return allowed;
     }
     tail_ += plan_->tokenizer->bytes(token);
-    // A token that holds the mark and more has begun the call already: what it began is not held any more.
     if (tail_.ends_with(plan_->mark)) call_.emplace(plan_, &CallPlan::before_rest);
     if (call_) {
       tail_.clear();
@@ -212,6 +219,23 @@ class StrictCalls final : public engine::TokenConstraint {
   std::optional<CallSequence> call_;
   std::string tail_;
 };
+
+// Whether the token's bytes may hold the end of the mark and more behind it.
+bool goes_beyond(std::string_view bytes, std::string_view mark) {
+  for (std::size_t size = 1; size < bytes.size(); ++size) {
+    const std::string_view begun = bytes.substr(0, size);
+    if (begun.back() == mark.back() && (mark.ends_with(begun) || begun.ends_with(mark))) return true;
+  }
+  return false;
+}
+
+std::vector<text::TokenId> tokens_beyond(const text::Tokenizer& tokenizer, std::string_view mark) {
+  std::vector<text::TokenId> tokens;
+  for (text::TokenId token = 0; token < tokenizer.size(); ++token) {
+    if (goes_beyond(tokenizer.bytes(token), mark)) tokens.push_back(token);
+  }
+  return tokens;
+}
 
 const Frame* frame_of(const Dialect& dialect, const text::Tokenizer& tokenizer) {
   for (const Frame& frame : kFrames) {
@@ -269,6 +293,9 @@ Result<std::shared_ptr<const CallPlan>> plan_calls(const Dialect& dialect, const
                  .what = "the vocabulary cannot spell this model's calls",
                  .where = "tools"};
   }
+  plan->beyond_mark = tokens_beyond(tokenizer, plan->mark);
+  plan->text = TRY(
+      grammars.shape({.kind = OutputShape::Kind::kGrammar, .source = unmarked_text(opening_marks(dialect))}));
   plan->ends.assign(tokenizer.end_tokens().begin(), tokenizer.end_tokens().end());
   plan->tokenizer = &tokenizer;
   plan->table = grammars.table();
@@ -292,7 +319,8 @@ std::unique_ptr<engine::TokenConstraint> make_forced_call(std::shared_ptr<const 
 std::unique_ptr<engine::TokenConstraint> make_calls_or_text(std::shared_ptr<const CallPlan> plan,
                                                             std::unique_ptr<engine::TokenConstraint> text,
                                                             bool parallel) {
-  return std::make_unique<CallsOrText>(std::move(plan), std::move(text), parallel);
+  auto unmarked = both_of(std::move(text), matching({plan->text, plan->table}));
+  return std::make_unique<CallsOrText>(std::move(plan), std::move(unmarked), parallel);
 }
 
 bool begins_as_call(const CallPlan& plan, engine::TokenConstraint& text) {

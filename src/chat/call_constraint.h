@@ -22,6 +22,9 @@ struct CallPlan {
   std::vector<text::TokenId> between, after;
   std::vector<text::TokenId> next;  // as `before`, of a call that follows another; empty: none follows
   std::vector<text::TokenId> ends;  // the tokenizer's
+  // Tokens that may end the mark and go on behind it: what they began there could not be held.
+  std::vector<text::TokenId> beyond_mark;
+  grammar::GrammarPtr text;  // without a mark
   grammar::GrammarPtr names;
   std::vector<std::pair<std::string, grammar::GrammarPtr>> arguments;
   grammar::TokenTablePtr table;

@@ -275,6 +275,37 @@ TEST_F(Constraints, CallsWithStringsBetweenControlTokens) {
   EXPECT_EQ(make_with(request).error().where.substr(0, 8), "tools[0]");
 }
 
+// A shape that could spell the mark of a call inside is kept from it: the reader would take it for one.
+TEST_F(Constraints, TextOfAShapeHasNoMark) {
+  ChatRequest request = with_tools(ToolChoice::Kind::kAuto);
+  request.common.shape = {.kind = OutputShape::Kind::kRegex, .source = "x[^!]*!"};
+  Walk text(*tokenizer_, make("hermes", request).value());
+  EXPECT_EQ(text.take("x<tool> <tool_call>!"), "x<tool> <tool_call");
+  EXPECT_EQ(text.take("!"), "!");
+  EXPECT_TRUE(text.finished());
+}
+
+// A token that ends the mark and goes on cannot be taken where it would begin a call; elsewhere it can.
+TEST_F(Constraints, NoTokenLeapsOverTheBeginningOfAStrictCall) {
+  const auto tokenizer = bytes_and({">\n{", "call>?"});
+  const auto leap = *tokenizer->find(">\n{"), other = *tokenizer->find("call>?");
+  Grammars grammars(*tokenizer);
+  const auto made = chat_constraint(
+      {.tokenizer = tokenizer.get(), .dialect = find_dialect("hermes"), .grammars = &grammars},
+      with_tools(ToolChoice::Kind::kAuto, true));
+  ASSERT_TRUE(made.ok()) << made.error().render();
+  Walk walk(*tokenizer, *made);
+  EXPECT_TRUE(walk.allows(leap));
+  EXPECT_TRUE(walk.allows(other));
+  EXPECT_EQ(walk.take("a <tool_"), "a <tool_");
+  EXPECT_TRUE(walk.allows(leap));
+  EXPECT_FALSE(walk.allows(other));
+  EXPECT_EQ(walk.take("call"), "call");
+  EXPECT_FALSE(walk.allows(leap));
+  EXPECT_TRUE(walk.allows('>'));
+  EXPECT_TRUE(walk.allows('?'));
+}
+
 TEST_F(Constraints, StrictCallsThatBeginAsAnyText) {
   const auto tokenizer = bytes_and({"<|eot_id|>", "<|python_tag|>"});
   Grammars grammars(*tokenizer);
