@@ -114,7 +114,7 @@ class ServeEmbed(SystemTest):
         refused("input", input="")
         refused("input", input=None)
         refused("input[1]", input=["cat", 5])
-        refused("input", input=[5, "cat"])
+        refused("input[1]", input=[5, "cat"])
         refused("dimensions", dimensions=0)
         refused("dimensions", dimensions=100000)
         refused("encoding_format", encoding_format="hex")
