@@ -54,7 +54,7 @@ template <class V, class K, int kCount>
 // Panels that the direct kernel reads side by side, each in its own stream. Readers of long groups decode the
 // scales of all their blocks at once: one of them fills the registers.
 template <class K>
-constexpr int direct_streams(std::int64_t activation_count) {
+[[gnu::always_inline]] constexpr int direct_streams(std::int64_t activation_count) {
   if (K::kBlocks > 4) return 1;
   return activation_count == 1 ? 4 : activation_count <= 4 ? 2 : 1;
 }

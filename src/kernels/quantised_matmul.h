@@ -274,7 +274,7 @@ void matmul_many(const MatmulArgs& args) {
 }
 
 // The panels of one stream that begins at `panel`; nothing is stored beyond them.
-inline MatmulArgs stream_from(const MatmulArgs& args, std::int64_t panel) {
+[[gnu::always_inline]] inline MatmulArgs stream_from(const MatmulArgs& args, std::int64_t panel) {
   const std::int64_t rows = panel * kPanelRows;
   const std::int64_t own = args.panel_count * kPanelRows;
   MatmulArgs from = args;
