@@ -4,7 +4,8 @@
 // llama.cpp takes its rope for YaRN with YaRN's magnitude and lets the chosen experts' weights sum to 1;
 // SGLang does neither. This file follows llama.cpp: without YaRN the stated scaling factor and betas would
 // mean nothing, and files converted by llama.cpp's tools say "yarn" themselves. The router's logits are
-// capped where the file says so. Grok-1's weights are not renormalised, as in its code.
+// capped where the file says so, as SGLang does; llama.cpp reads that cap and does not apply it. Grok-1's
+// weights are not renormalised, as in its code.
 #include <array>
 #include <cmath>
 #include <string>
@@ -118,9 +119,7 @@ Status set_experts(const ConfigReader& config, DenseSpec& spec) {
       read_experts(config, spec.info.hidden_size, {.ffn = config.has(kExpertFfn) ? kExpertFfn : keys::kFfn}));
   moe.activation = ops::Activation::kGeluTanh;
   moe.router.renormalise = beside;
-  if (config.has(kRouterCap) && config.dialect() == Dialect::kHuggingFace) {
-    moe.router.logit_cap = static_cast<float>(TRY(config.positive(kRouterCap)));
-  }
+  if (config.has(kRouterCap)) moe.router.logit_cap = static_cast<float>(TRY(config.positive(kRouterCap)));
   spec.info.ffn_size = moe.ffn_size;
   spec.decoder.moe = moe;
   spec.decoder.activation = ops::Activation::kGeluTanh;

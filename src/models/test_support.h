@@ -148,6 +148,15 @@ class Runner {
     return state == nullptr ? std::vector<float>()
                             : std::vector<float>(state, state + model_->info().hidden_size);
   }
+  // What all rows of the batches that follow want of the checkpoint's adapters.
+  void want(std::vector<ops::AdapterChoice> choices) { want_by_row({std::move(choices)}); }
+  // The same of each row; the last list is that of all further rows.
+  void want_by_row(std::vector<std::vector<ops::AdapterChoice>> lists) {
+    lists_ = std::move(lists);
+    wanted_.assign(lists_.begin(), lists_.end());
+    wanted_.resize(kMostRows, lists_.back());
+    ops_->choose_adapters(wanted_);
+  }
   const ModelInfo& info() const { return model_->info(); }
 
   // A prompt in pieces of `piece` tokens.
@@ -177,6 +186,8 @@ class Runner {
   std::unique_ptr<Model> model_;
   std::unique_ptr<ops::KvCache> cache_;
   std::vector<std::byte> workspace_;
+  std::vector<std::vector<ops::AdapterChoice>> lists_;
+  std::vector<ops::AdapterChoices> wanted_;
 };
 
 inline std::vector<std::int32_t> some_tokens(std::uint64_t seed) {
@@ -185,6 +196,14 @@ inline std::vector<std::int32_t> some_tokens(std::uint64_t seed) {
     tokens[i] = static_cast<std::int32_t>(uniform(seed, 7, i) * kVocabulary);
   }
   return tokens;
+}
+
+inline double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double most = 0;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    most = std::max(most, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+  return most;
 }
 
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
