@@ -33,20 +33,34 @@ bool says_something(const json::value* value) {
   return !value->is_null();
 }
 
+// Ways to begin the training that take the beginning out of the base's weights (pissa, olora, loftq, …) go
+// with weights that are nowhere in the files.
+Status check_start(const JsonFields& fields, const fs::path& path) {
+  const char* key = "init_lora_weights";
+  if (!fields.has(key) || !fields.find(key)->is_string()) return {};
+  const std::string way = TRY(fields.string(key));
+  for (const char* harmless : {"gaussian", "orthogonal", "eva"}) {
+    if (way == harmless) return {};
+  }
+  return refuse(path, "setting 'init_lora_weights' of the adapter is not supported",
+                "true, false, gaussian, orthogonal or eva", way);
+}
+
 // Settings of adapter_config.json that change the mathematics.
 Status read_peft_config(const fs::path& path, Adapter& out) {
   const json::object config = TRY(read_json_object(path));
   const JsonFields fields(config, path.string());
   const std::string type = TRY(fields.string("peft_type"));
   if (type != "LORA") return refuse(path, "adapters of this type are not supported", "LORA", type);
-  for (const char* key :
-       {"use_dora", "fan_in_fan_out", "modules_to_save", "alpha_pattern", "megatron_config",
-        "layer_replication", "lora_bias", "trainable_token_indices", "use_qalora", "target_parameters"}) {
+  for (const char* key : {"use_dora", "fan_in_fan_out", "modules_to_save", "alpha_pattern", "megatron_config",
+                          "layer_replication", "lora_bias", "trainable_token_indices", "use_qalora",
+                          "target_parameters", "alora_invocation_tokens", "arrow_config"}) {
     if (says_something(fields.has(key) ? fields.find(key) : nullptr)) {
       return refuse(path, "setting '" + std::string(key) + "' of the adapter is not supported",
                     "false or absent", "a value that says otherwise");
     }
   }
+  TRY(check_start(fields, path));
   const std::string bias = TRY(fields.string_or("bias", "none"));
   if (bias != "none") return refuse(path, "setting 'bias' of the adapter is not supported", "none", bias);
   out.alpha = TRY(fields.number("lora_alpha"));
@@ -90,6 +104,14 @@ Result<Side> gguf_side(const TensorView& tensor, const fs::path& path) {
                 "names that end in .weight.lora_a or .weight.lora_b", tensor.name);
 }
 
+// Matrices, or stacks of them in a GGUF adapter, with one rank.
+bool fits_together(const LowRankPair& pair, bool gguf) {
+  const std::vector<std::int64_t>&a = pair.a.shape, &b = pair.b.shape;
+  const bool stacks = gguf && a.size() == 3 && b.size() == 3 && a[0] == b[0];
+  if (!stacks && (a.size() != 2 || b.size() != 2)) return false;
+  return pair.a.elements() > 0 && pair.b.elements() > 0 && a[a.size() - 2] == b.back();
+}
+
 Status sort_tensors(std::vector<TensorView>& tensors, Adapter& out) {
   for (TensorView& tensor : tensors) {
     Side side = TRY(out.gguf ? gguf_side(tensor, out.path) : peft_side(tensor, out.path));
@@ -104,8 +126,7 @@ Status sort_tensors(std::vector<TensorView>& tensors, Adapter& out) {
   }
   if (out.pairs.empty()) return Error{.what = "the adapter holds no tensors", .where = out.path.string()};
   for (const auto& [module, pair] : out.pairs) {
-    const bool whole = pair.a.shape.size() == 2 && pair.b.shape.size() == 2;
-    if (whole && pair.a.shape[0] == pair.b.shape[1] && pair.a.shape[0] > 0) continue;
+    if (fits_together(pair, out.gguf)) continue;
     return Error{.what = "the two sides of '" + module + "' do not fit together",
                  .where = out.path.string(),
                  .expected = "A [rank, inputs] and B [outputs, rank]",
@@ -123,6 +144,9 @@ Result<Adapter> open_gguf_adapter(const fs::path& path, MappedFile mapped) {
   const std::string method = TRY(fields.string("adapter.type"));
   if (method != "lora") return refuse(path, "adapters of this type are not supported", "lora", method);
   out.architecture = TRY(fields.string_or("general.architecture", ""));
+  if (fields.has("adapter.alora.invocation_tokens"))
+    return refuse(path, "setting 'adapter.alora.invocation_tokens' of the adapter is not supported", "absent",
+                  "a list of tokens");
   out.alpha = TRY(fields.number("adapter.lora.alpha"));
   TRY(sort_tensors(file.tensors, out));
   out.mappings.push_back(std::move(mapped));
@@ -152,6 +176,7 @@ Result<Adapter> open_peft(const fs::path& folder) {
 }  // namespace
 
 float Adapter::scale(std::int64_t rank) const {
+  if (gguf && alpha == 0) return 1;  // as llama.cpp reads it
   const auto r = static_cast<double>(rank);
   return static_cast<float>(alpha / (rank_stabilised ? std::sqrt(r) : r));
 }

@@ -14,7 +14,8 @@
 
 namespace maestrale::files {
 
-// The change of one matrix [rows, columns]. Views into the adapter's mapped file.
+// The change of one matrix [rows, columns]; in GGUF also of all experts' matrices [experts, rows, columns],
+// both sides with that number first. Views into the adapter's mapped file.
 struct LowRankPair {
   TensorView a;  // [rank, columns]
   TensorView b;  // [rows, rank]

@@ -1,5 +1,8 @@
 #include "files/adapter.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/file.h"
 #include "files/test_support.h"
 
@@ -84,24 +87,48 @@ TEST(Adapter, OfPeftThatWeDoNotDo) {
       refusal(folder_with("no", kConfig, weights(q + "lora_A.weight", "layers.1.mlp.up_proj.lora_B.weight")))
           .find("do not fit together"),
       std::string::npos);
+  for (const char* start : {"pissa_niter_4", "olora", "loftq", "corda"}) {
+    const std::string config =
+        R"({"peft_type": "LORA", "lora_alpha": 8, "init_lora_weights": ")" + std::string(start) + "\"}";
+    const std::string said = refusal(folder_with("no", config, good));
+    EXPECT_NE(said.find("init_lora_weights"), std::string::npos) << said;
+    EXPECT_NE(said.find(start), std::string::npos) << said;
+  }
+  for (const char* start : {"true", "false", "\"gaussian\"", "\"eva\""}) {
+    const std::string config =
+        R"({"peft_type": "LORA", "lora_alpha": 8, "init_lora_weights": )" + std::string(start) + "}";
+    EXPECT_EQ(refusal(folder_with("yes", config, good)), "");
+  }
+  EXPECT_NE(
+      refusal(folder_with("no", R"({"peft_type": "LORA", "lora_alpha": 8, "alora_invocation_tokens": [5]})",
+                          good))
+          .find("alora_invocation_tokens"),
+      std::string::npos);
   EXPECT_NE(refusal(fresh_folder("empty")).find("adapter_config.json"), std::string::npos);
   EXPECT_NE(refusal("/nowhere/adapter").find("no such adapter"), std::string::npos);
 }
 
-std::string gguf_adapter(const char* type) {
+// One pair: A [2, 4] and B [6, 2], or stacks of so many of them.
+std::string gguf_adapter(const char* type, float alpha = 16, std::uint64_t stack_a = 0,
+                         std::uint64_t stack_b = 0) {
   Bytes out;
   out.raw("GGUF").put<std::uint32_t>(3).put<std::uint64_t>(2).put<std::uint64_t>(4);
   out.string("general.type").put<std::uint32_t>(8).string(type);
   out.string("general.architecture").put<std::uint32_t>(8).string("llama");
   out.string("adapter.type").put<std::uint32_t>(8).string("lora");
-  out.string("adapter.lora.alpha").put<std::uint32_t>(6).put<float>(16);
-  const auto tensor = [&](const char* name, std::uint64_t inner, std::uint64_t outer, std::uint64_t offset) {
-    out.string(name).put<std::uint32_t>(2).put(inner).put(outer).put<std::uint32_t>(0).put(offset);
+  out.string("adapter.lora.alpha").put<std::uint32_t>(6).put<float>(alpha);
+  const auto tensor = [&](const char* name, std::uint64_t inner, std::uint64_t outer, std::uint64_t stack,
+                          std::uint64_t offset) {
+    out.string(name).put<std::uint32_t>(stack > 0 ? 3 : 2).put(inner).put(outer);
+    if (stack > 0) out.put(stack);
+    out.put<std::uint32_t>(0).put(offset);
   };
-  tensor("blk.0.attn_q.weight.lora_a", 4, 2, 0);
-  tensor("blk.0.attn_q.weight.lora_b", 2, 6, 32);
+  const std::uint64_t many = std::max<std::uint64_t>(stack_a, 1),
+                      others = std::max<std::uint64_t>(stack_b, 1);
+  tensor("blk.0.attn_q.weight.lora_a", 4, 2, stack_a, 0);
+  tensor("blk.0.attn_q.weight.lora_b", 2, 6, stack_b, 32 * many);
   out.pad(32);
-  for (int i = 0; i < 24; ++i) out.put<float>(1);
+  for (std::uint64_t i = 0; i < 8 * many + 16 * others; ++i) out.put<float>(1);
   return out.str();
 }
 
@@ -114,10 +141,26 @@ TEST(Adapter, OfGguf) {
   EXPECT_EQ(adapter->architecture, "llama");
   EXPECT_EQ(adapter->scale(2), 8);
   EXPECT_EQ(adapter->pairs.at("blk.0.attn_q").a.shape, (std::vector<std::int64_t>{2, 4}));
+  write(folder / "plain.gguf", gguf_adapter("adapter", 0));
+  EXPECT_EQ(open_adapter(folder / "plain.gguf")->scale(2), 1) << "alpha 0: no scale, as llama.cpp reads it";
   write(folder / "model.gguf", gguf_adapter("model"));
   EXPECT_NE(refusal(folder / "model.gguf").find("no adapter"), std::string::npos);
   write(folder / "text", "hello");
   EXPECT_NE(refusal(folder / "text").find("not an adapter"), std::string::npos);
+}
+
+TEST(Adapter, OfGgufStacks) {
+  const fs::path folder = fresh_folder("gguf_stacks");
+  write(folder / "good.gguf", gguf_adapter("adapter", 16, 3, 3));
+  const auto adapter = open_adapter(folder / "good.gguf");
+  ASSERT_TRUE(adapter.ok()) << adapter.error().render();
+  EXPECT_EQ(adapter->pairs.at("blk.0.attn_q").a.shape, (std::vector<std::int64_t>{3, 2, 4}));
+  EXPECT_EQ(adapter->pairs.at("blk.0.attn_q").b.shape, (std::vector<std::int64_t>{3, 6, 2}));
+  for (const auto& [a, b] : {std::pair<std::uint64_t, std::uint64_t>{3, 2}, {3, 0}, {0, 3}}) {
+    write(folder / "bad.gguf", gguf_adapter("adapter", 16, a, b));
+    const std::string said = refusal(folder / "bad.gguf");
+    EXPECT_NE(said.find("'blk.0.attn_q' do not fit together"), std::string::npos) << said;
+  }
 }
 
 }  // namespace

@@ -49,6 +49,13 @@ class ExpertReader {
   }
 
   Result<std::vector<LazyWeight*>> matrices(Part part) {
+    std::vector<LazyWeight*> all = TRY(stored_matrices(part));
+    if (!loader_.plans()) TRY(add_changes(part, all));
+    return all;
+  }
+
+ private:
+  Result<std::vector<LazyWeight*>> stored_matrices(Part part) {
     if (loader_.has(prefix_ + word(part) + "_exps")) return stacked(part);
     if (loader_.has(fused_name(part) + "_blocks", "weight")) return blocks(part);
     if (loader_.has(fused_name(part), "weight")) return fused(part);
@@ -60,7 +67,25 @@ class ExpertReader {
     return all;
   }
 
- private:
+  // Adapters change the experts one by one, or all of them as one stack.
+  Status add_changes(Part part, std::span<LazyWeight* const> all) {
+    const std::string name = prefix_ + word(part);
+    const auto stacks =
+        TRY(loader_.changes_of(name + "_exps", std::array{experts(), rows(part), columns(part)}));
+    for (std::int64_t expert = 0; expert < experts(); ++expert) {
+      ops::Weight& weight = all[static_cast<std::size_t>(expert)]->weight;
+      auto changes =
+          TRY(loader_.changes_of(name + "." + std::to_string(expert), std::array{rows(part), columns(part)}));
+      for (const WeightLoader::Change& stack : stacks) {
+        const std::int64_t rank = stack.b.columns();
+        changes.push_back({stack.adapter, stack.scale, slice_of(stack.a, expert, rank, columns(part)),
+                           slice_of(stack.b, expert, rows(part), rank)});
+      }
+      for (const WeightLoader::Change& change : changes) TRY(loader_.add_change(weight, change));
+    }
+    return {};
+  }
+
   std::int64_t experts() const { return options_.router.experts; }
   std::int64_t rows(Part part) const {
     return part == Part::kDown ? options_.hidden_size : options_.ffn_size;

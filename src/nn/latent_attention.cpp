@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "nn/head_weights.h"
+#include "nn/head_changes.h"
 #include "nn/names.h"
 
 namespace maestrale::nn {
@@ -18,6 +18,18 @@ HeadPairShape pair_shape(const LatentAttentionOptions& options) {
           .first = options.plain_size,
           .second = options.value_size,
           .columns = options.latent_size};
+}
+
+Result<HeadPair> load_head_matrices(WeightLoader& loader, const std::string& prefix,
+                                    const LatentAttentionOptions& options) {
+  if (!loader.has(prefix + "attn_k_b"))
+    return load_head_pair(loader, prefix + "attn_kv_b", pair_shape(options));
+  HeadPair heads;
+  heads.first =
+      TRY(load_heads(loader, prefix + "attn_k_b", options.heads, options.latent_size, options.plain_size));
+  heads.second =
+      TRY(load_heads(loader, prefix + "attn_v_b", options.heads, options.value_size, options.latent_size));
+  return heads;
 }
 
 }  // namespace
@@ -38,16 +50,10 @@ Result<LatentAttention> LatentAttention::load(WeightLoader& loader, int layer,
   }
   block.row_ = TRY(loader.matrix(prefix + "attn_kv_a_mqa", options.row_size(), options.hidden_size));
   block.latent_norm_ = TRY(loader.norm(prefix + "attn_kv_a_norm", options.latent_size));
-  if (loader.has(prefix + "attn_k_b")) {
-    block.key_heads_ =
-        TRY(load_heads(loader, prefix + "attn_k_b", options.heads, options.latent_size, options.plain_size));
-    block.value_heads_ =
-        TRY(load_heads(loader, prefix + "attn_v_b", options.heads, options.value_size, options.latent_size));
-  } else {
-    HeadPair pair = TRY(load_head_pair(loader, prefix + "attn_kv_b", pair_shape(options)));
-    block.key_heads_ = std::move(pair.first);
-    block.value_heads_ = std::move(pair.second);
-  }
+  HeadPair heads = TRY(load_head_matrices(loader, prefix, options));
+  TRY(change_head_pair(loader, prefix + "attn_kv_b", pair_shape(options), heads));
+  block.key_heads_ = std::move(heads.first);
+  block.value_heads_ = std::move(heads.second);
   block.output_ = TRY(loader.matrix(prefix + "attn_output", options.hidden_size,
                                     std::int64_t{options.heads} * options.value_size));
   if (options.indexer)
@@ -61,17 +67,19 @@ Result<std::size_t> LatentAttention::extra_bytes(const files::Checkpoint& checkp
   const auto find = [&, prefix = text_prefix(checkpoint)](const char* name) {
     return checkpoint.find(published_name(checkpoint, prefix, prefix_of(layer) + name, "weight"));
   };
+  const std::size_t changes =
+      TRY(head_change_bytes(checkpoint, ops, prefix_of(layer) + "attn_kv_b", pair_shape(options)));
   const TensorView* key = find("attn_k_b");
   const TensorView* value = find("attn_v_b");
   if (key != nullptr && value != nullptr) {
-    return TRY(heads_bytes(*key, ops, options.heads, options.latent_size, options.plain_size)) +
+    return changes + TRY(heads_bytes(*key, ops, options.heads, options.latent_size, options.plain_size)) +
            TRY(heads_bytes(*value, ops, options.heads, options.value_size, options.latent_size));
   }
   const TensorView* both = find("attn_kv_b");
-  if (both == nullptr) return std::size_t{0};  // loading says what is missing
+  if (both == nullptr) return changes;  // loading says what is missing
   const std::size_t counted = TRY(ops.packed_bytes(both->dtype, both->rows(), both->columns()));
   const std::size_t packed = TRY(head_pair_bytes(*both, ops, pair_shape(options)));
-  return packed > counted ? packed - counted : 0;
+  return changes + (packed > counted ? packed - counted : 0);
 }
 
 LatentAttention::Buffers LatentAttention::carve(const LatentAttentionOptions& options, std::int64_t rows,

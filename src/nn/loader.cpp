@@ -241,12 +241,7 @@ Result<std::size_t> planned_weight_bytes(const files::Checkpoint& checkpoint, co
     if (files::is_companion_of_matrix(tensor.name) || files::is_beside_text_model(tensor.name)) continue;
     bytes += TRY(ops.packed_bytes(tensor.dtype, tensor.rows(), tensor.columns()));
   }
-  for (const files::Adapter& adapter : checkpoint.adapters) {
-    for (const auto& [module, pair] : adapter.pairs) {
-      for (const TensorView* side : {&pair.a, &pair.b})
-        bytes += TRY(ops.packed_bytes(float_type(side->dtype), side->rows(), side->columns()));
-    }
-  }
+  for (const files::Adapter& adapter : checkpoint.adapters) bytes += TRY(planned_change_bytes(adapter, ops));
   return bytes;
 }
 

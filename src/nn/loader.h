@@ -47,6 +47,18 @@ class WeightLoader {
   // from.
   Result<ops::LazyWeight*> matrix_later(std::string_view canonical, std::int64_t rows, std::int64_t columns);
   Result<ops::LazyWeight*> pack_later(ops::MatrixSource source, const TensorView& stored);
+  // What an adapter changes of a matrix, or of a stack of matrices: its sides as its file has them.
+  struct Change {
+    int adapter = 0;
+    float scale = 0;
+    TensorView a, b;
+  };
+  // `shape`: of the matrix [rows, columns] or of the stack [matrices, rows, columns]. For blocks that pack in
+  // their own way; matrix() does it itself.
+  Result<std::vector<Change>> changes_of(std::string_view canonical, std::span<const std::int64_t> shape);
+  Status add_change(ops::Weight& weight, const Change& change, std::int64_t paired_head = 0);
+  Status add_change(ops::Weight& weight, const ops::LowRankChange& change);
+  bool plans() const { return ops_ == nullptr; }
   // A vector of n values as f32.
   Result<std::vector<float>> vector(std::string_view canonical, std::int64_t n,
                                     std::string_view suffix = "weight");

@@ -174,10 +174,9 @@ class Ops {
   virtual Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) = 0;
   // Reserves the room of a matrix that is packed when it is first used.
   virtual Result<LazyWeight*> pack_later(MatrixSource source) = 0;
-  // Packs [rank, columns] and [rows, rank] as a change of `weight` by `adapter`; products of linear() heed
-  // it.
-  virtual Status add_change(Weight& weight, int adapter, float scale, const TensorView& a,
-                            const TensorView& b) = 0;
+  // Its sides are packed, plain numbers; changes may share them. Products of linear(), linear_heads() and
+  // experts() heed it.
+  virtual void add_change(Weight& weight, const LowRankChange& change) = 0;
   // What each row of the products that follow wants of adapters; an empty list: nobody wants any. The lists
   // must live until the next call.
   virtual void choose_adapters(std::span<const AdapterChoices> rows) = 0;

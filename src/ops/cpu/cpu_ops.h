@@ -12,6 +12,7 @@
 #include "kernels/panels.h"
 #include "ops/cpu/latent_work.h"
 #include "ops/cpu/pieces.h"
+#include "ops/cpu/row_changes.h"
 #include "ops/ops.h"
 
 namespace maestrale::ops {
@@ -39,8 +40,7 @@ class CpuOps final : public Ops {
   std::uint64_t packed_order() const override { return packed_order_; }
   Result<Weight> pack(const TensorView& matrix, const BlockScales& scales) override;
   Result<LazyWeight*> pack_later(MatrixSource source) override;
-  Status add_change(Weight& weight, int adapter, float scale, const TensorView& a,
-                    const TensorView& b) override;
+  void add_change(Weight& weight, const LowRankChange& change) override;
   void choose_adapters(std::span<const AdapterChoices> rows) override { choices_ = rows; }
   void pack_waiting() override;
   ExpertTraffic expert_traffic() const override { return expert_traffic_; }
@@ -120,6 +120,7 @@ class CpuOps final : public Ops {
                 int worker);
   void multiply_all(const float* x, std::int64_t rows, std::span<const Projection> projections);
   void add_changes(const float* x, std::int64_t rows, const Projection& projection);
+  void add_head_changes(std::int64_t rows, const HeadProducts& products);
   void attend(const float* q, int layer, const BatchRows& rows, const KvCache& cache,
               const AttentionOptions& options, const AttentionWork& work, int kv_head, float* scratch,
               float* out) const;
@@ -143,7 +144,8 @@ class CpuOps final : public Ops {
   std::deque<LazyWeight> lazy_;
   std::deque<LowRankChanges> changes_;
   std::span<const AdapterChoices> choices_;
-  std::vector<float> inner_;  // [rows, rank] between the two sides of a change
+  std::vector<float> inner_;              // [rows, rank] between the two sides of a change
+  RowChanges gate_changes_, up_changes_;  // of experts; the first also serves their outputs, and heads
   ExpertTraffic expert_traffic_;
   HugeBuffer weights_;
   std::span<const std::byte> mapped_;  // in place of weights_, packed already

@@ -46,6 +46,28 @@ void CpuOps::linear_heads(std::int64_t rows, const HeadProducts& products) {
                           count, to);
     }
   });
+  if (!choices_.empty()) add_head_changes(rows, products);
+}
+
+void CpuOps::add_head_changes(std::int64_t rows, const HeadProducts& products) {
+  const auto heads = static_cast<std::int64_t>(products.weights.size());
+  gate_changes_.clear();
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float* x = products.x + row * products.x_row_stride;
+    for (std::int64_t head = 0; head < heads; ++head) {
+      gate_changes_.add_row(products.weights[static_cast<std::size_t>(head)],
+                            choices_[static_cast<std::size_t>(row)], x + head * products.x_head_stride);
+    }
+  }
+  if (gate_changes_.none()) return;
+  gate_changes_.compute_inner(table_, pool_);
+  const std::int64_t width = products.weights.front().rows;
+  const std::int64_t panels = (width + kernels::kPanelRows - 1) / kernels::kPanelRows;
+  pool_.run(rows * heads, [&](std::int64_t index, int) {
+    float* out =
+        products.out + index / heads * products.out_row_stride + index % heads * products.out_head_stride;
+    gate_changes_.apply(table_, index, 0, panels, out);
+  });
 }
 
 }  // namespace maestrale::ops

@@ -1,31 +1,23 @@
 // What adapters add to the products of a matrix.
 #include <algorithm>
 
+#include "base/check.h"
 #include "ops/cpu/cpu_ops.h"
+#include "ops/cpu/row_changes.h"
 
 namespace maestrale::ops {
 namespace {
 
 bool same_list(AdapterChoices a, AdapterChoices b) { return a.data() == b.data() && a.size() == b.size(); }
 
-const LowRankChange* change_by(const LowRankChanges& changes, int adapter) {
-  const auto found =
-      std::find_if(changes.of.begin(), changes.of.end(),
-                   [adapter](const LowRankChange& change) { return change.adapter == adapter; });
-  return found == changes.of.end() ? nullptr : &*found;
-}
-
 }  // namespace
 
-Status CpuOps::add_change(Weight& weight, int adapter, float scale, const TensorView& a,
-                          const TensorView& b) {
+void CpuOps::add_change(Weight& weight, const LowRankChange& change) {
+  CHECK(
+      change.a.columns == weight.columns && change.b.rows == weight.rows && change.a.rows == change.b.columns,
+      "the loader checks the shapes of changes");
   if (weight.changes == nullptr) weight.changes = &changes_.emplace_back();
-  auto& changes = const_cast<LowRankChanges&>(*weight.changes);  // ours: it lies in changes_
-  LowRankChange change{.adapter = adapter, .scale = scale, .a = {}, .b = {}};
-  change.a = TRY(pack(a, {}));
-  change.b = TRY(pack(b, {}));
-  changes.of.push_back(change);
-  return {};
+  const_cast<LowRankChanges&>(*weight.changes).of.push_back(change);  // ours: it lies in changes_
 }
 
 // Runs of rows that share a list, one change after the other: a row's sum depends on its own list alone.

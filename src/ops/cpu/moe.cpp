@@ -112,6 +112,9 @@ class ExpertPass {
     return std::all_of(matrices.begin(), matrices.end(),
                        [](const LazyWeight* matrix) { return is_quantised(*matrix); });
   }
+  // One row for each slot, of what its token wants of its expert's matrix.
+  void list_changes(const std::vector<LazyWeight*>& matrices, const float* slots, RowChanges& changes);
+  void add_changes(const RowChanges& changes, const Piece& piece, float* out, std::int64_t stride) const;
   // Body once for every piece of the active experts' matrices of `panels` panels.
   void for_pieces(std::int64_t panels, const std::function<void(const Piece&, int)>& body);
   void multiply(const LazyWeight& matrix, const std::vector<float>& biases, const Piece& piece,
@@ -183,6 +186,30 @@ void ExpertPass::gather() {
     if (values) std::copy_n(from, hidden, to);
     if (codes) std::memcpy(to_codes, buffers_.token_codes + static_cast<std::size_t>(token) * stride, stride);
   });
+}
+
+// `slots` null: the input of a slot is its token's row.
+void ExpertPass::list_changes(const std::vector<LazyWeight*>& matrices, const float* slots,
+                              RowChanges& changes) {
+  changes.clear();
+  if (ops_.choices_.empty()) return;
+  for (std::int64_t i = 0; i < active_; ++i) {
+    const std::int32_t expert = buffers_.active[i];
+    const Weight& weight = matrices[static_cast<std::size_t>(expert)]->weight;
+    for (std::int64_t slot = buffers_.starts[expert]; slot < buffers_.starts[expert + 1]; ++slot) {
+      const std::int64_t token = buffers_.token[slot];
+      changes.add_row(weight, ops_.choices_[static_cast<std::size_t>(token)],
+                      slots == nullptr ? x_ + token * weight.columns : slots + slot * weight.columns);
+    }
+  }
+  changes.compute_inner(ops_.table_, ops_.pool_);
+}
+
+void ExpertPass::add_changes(const RowChanges& changes, const Piece& piece, float* out,
+                             std::int64_t stride) const {
+  for (std::int64_t row = 0; row < piece.rows; ++row) {
+    changes.apply(ops_.table_, piece.first_slot + row, piece.first_panel, piece.panels, out + row * stride);
+  }
 }
 
 void ExpertPass::for_pieces(std::int64_t panels, const std::function<void(const Piece&, int)>& body) {
@@ -258,6 +285,8 @@ void ExpertPass::up_piece(const Piece& piece, int worker) {
   auto* up = reinterpret_cast<float*>(ops_.worker_scratch(worker));
   multiply(*set_.gate[expert], set_.gate_bias, piece, inputs, gate, ffn, worker);
   multiply(*set_.up[expert], set_.up_bias, piece, inputs, up, width, worker);
+  add_changes(ops_.gate_changes_, piece, gate, ffn);
+  add_changes(ops_.up_changes_, piece, up, width);
   for (std::int64_t row = 0; row < piece.rows; ++row) {
     float* inner = gate + row * ffn;
     ops_.gate_row(set_.activation, set_.clamp, inner, up + row * width, width, inner);
@@ -265,6 +294,9 @@ void ExpertPass::up_piece(const Piece& piece, int worker) {
 }
 
 void ExpertPass::up() {
+  const float* inputs = set_.weigh_input ? buffers_.values : nullptr;
+  list_changes(set_.gate, inputs, ops_.gate_changes_);
+  list_changes(set_.up, inputs, ops_.up_changes_);
   for_pieces(panels_of(set_.ffn_size), [this](const Piece& piece, int worker) { up_piece(piece, worker); });
 }
 
@@ -279,12 +311,14 @@ void ExpertPass::down() {
                                buffers_.codes + static_cast<std::size_t>(slot) * stride);
     });
   }
+  list_changes(set_.down, buffers_.inner, ops_.gate_changes_);
   for_pieces(panels_of(hidden), [&](const Piece& piece, int worker) {
     const auto slot = static_cast<std::size_t>(piece.first_slot);
     const Inputs inputs{buffers_.codes + slot * stride, buffers_.inner + piece.first_slot * ffn};
     float* out = buffers_.values + piece.first_slot * hidden + piece.first_panel * kPanelRows;
     multiply(*set_.down[static_cast<std::size_t>(piece.expert)], set_.down_bias, piece, inputs, out, hidden,
              worker);
+    add_changes(ops_.gate_changes_, piece, out, hidden);
   });
 }
 
