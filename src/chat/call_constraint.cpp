@@ -188,54 +188,24 @@ class CallsOrText final : public engine::TokenConstraint {
 
 class StrictCalls final : public engine::TokenConstraint {
  public:
-  explicit StrictCalls(std::shared_ptr<const CallPlan> plan) : plan_(std::move(plan)) {}
-  void mask(TokenMask mask) override {
-    if (call_) return call_->mask(mask);
-    for (const text::TokenId token : plan_->beyond_mark) {
-      const std::string seen = tail_ + std::string(plan_->tokenizer->bytes(token));
-      const std::size_t at = seen.find(plan_->mark);
-      if (at != std::string::npos && at + plan_->mark.size() < seen.size()) forbid(mask, token);
-    }
-  }
+  explicit StrictCalls(std::shared_ptr<const CallPlan> plan) : plan_(std::move(plan)), watch_(plan_->mark) {}
+  void mask(TokenMask mask) override { return call_ ? call_->mask(mask) : watch_.mask(mask); }
   bool accept(text::TokenId token) override {
     if (call_) {
       const bool allowed = call_->accept(token);
       if (call_->done()) call_.reset();
       return allowed;
     }
-    tail_ += plan_->tokenizer->bytes(token);
-    if (tail_.ends_with(plan_->mark)) call_.emplace(plan_, &CallPlan::before_rest);
-    if (call_) {
-      tail_.clear();
-    } else if (tail_.size() > plan_->mark.size()) {
-      tail_.erase(0, tail_.size() - plan_->mark.size());
-    }
+    if (watch_.accept(token)) call_.emplace(plan_, &CallPlan::before_rest);
     return true;
   }
   bool finished() const override { return false; }
 
  private:
   std::shared_ptr<const CallPlan> plan_;
+  MarkWatch watch_;
   std::optional<CallSequence> call_;
-  std::string tail_;
 };
-
-// Whether the token's bytes may hold the end of the mark and more behind it.
-bool goes_beyond(std::string_view bytes, std::string_view mark) {
-  for (std::size_t size = 1; size < bytes.size(); ++size) {
-    const std::string_view begun = bytes.substr(0, size);
-    if (begun.back() == mark.back() && (mark.ends_with(begun) || begun.ends_with(mark))) return true;
-  }
-  return false;
-}
-
-std::vector<text::TokenId> tokens_beyond(const text::Tokenizer& tokenizer, std::string_view mark) {
-  std::vector<text::TokenId> tokens;
-  for (text::TokenId token = 0; token < tokenizer.size(); ++token) {
-    if (goes_beyond(tokenizer.bytes(token), mark)) tokens.push_back(token);
-  }
-  return tokens;
-}
 
 const Frame* frame_of(const Dialect& dialect, const text::Tokenizer& tokenizer) {
   for (const Frame& frame : kFrames) {
@@ -281,7 +251,6 @@ Result<std::shared_ptr<const CallPlan>> plan_calls(const Dialect& dialect, const
                  .where = "tools"};
   }
   auto plan = std::make_shared<CallPlan>();
-  plan->mark = frame->mark;
   plan->before = tokens_inside(tokenizer, frame->before);
   plan->before_rest = tokens_inside(tokenizer, frame->before.substr(frame->mark.size()));
   if (frame->separator)
@@ -293,7 +262,7 @@ Result<std::shared_ptr<const CallPlan>> plan_calls(const Dialect& dialect, const
                  .what = "the vocabulary cannot spell this model's calls",
                  .where = "tools"};
   }
-  plan->beyond_mark = tokens_beyond(tokenizer, plan->mark);
+  plan->mark = watched_mark(std::string(frame->mark), tokenizer);
   plan->text = TRY(
       grammars.shape({.kind = OutputShape::Kind::kGrammar, .source = unmarked_text(opening_marks(dialect))}));
   plan->ends.assign(tokenizer.end_tokens().begin(), tokenizer.end_tokens().end());

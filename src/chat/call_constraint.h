@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "chat/dialect.h"
 #include "chat/grammars.h"
+#include "chat/mark_watch.h"
 #include "chat/token_mask.h"
 #include "engine/constraint.h"
 
@@ -17,14 +18,12 @@ namespace maestrale::chat {
 
 // One request's calls: literal tokens, a name, literal tokens, the arguments of that name, literal tokens.
 struct CallPlan {
-  std::string mark;                                // begins a call
+  WatchedMark mark;                                // begins a call
   std::vector<text::TokenId> before, before_rest;  // whole, and what follows the mark
   std::vector<text::TokenId> between, after;
   std::vector<text::TokenId> next;  // as `before`, of a call that follows another; empty: none follows
   std::vector<text::TokenId> ends;  // the tokenizer's
-  // Tokens that may end the mark and go on behind it: what they began there could not be held.
-  std::vector<text::TokenId> beyond_mark;
-  grammar::GrammarPtr text;  // without a mark
+  grammar::GrammarPtr text;         // without a mark
   grammar::GrammarPtr names;
   std::vector<std::pair<std::string, grammar::GrammarPtr>> arguments;
   grammar::TokenTablePtr table;

@@ -9,7 +9,8 @@
 
 namespace maestrale::chat {
 
-// Text with none of the marks, spelled out, anywhere in it. Marks have their only '<' at their beginning.
+// Text with none of the marks (one or more), spelled out, anywhere in it. The first characters of marks, '<'
+// or '[', stand nowhere else in them.
 std::string unmarked_text(const std::vector<std::string_view>& marks);
 // The marks that begin thoughts, and calls anywhere in a text.
 std::vector<std::string_view> opening_marks(const Dialect& dialect);

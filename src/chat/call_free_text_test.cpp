@@ -6,6 +6,7 @@
 #include <map>
 #include <random>
 
+#include "base/utf8.h"
 #include "chat/byte_vocabulary.h"
 #include "chat/turn_parser.h"
 #include "grammar/grammar.h"
@@ -109,6 +110,37 @@ TEST_P(CallFreeText, AgreesWithTheParser) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Dialects, CallFreeText, testing::Values("llama3", "llama4"));
+
+class UnmarkedText : public CallFreeText {};
+
+// Rows of pieces of marks: taken exactly where no mark stands in them.
+TEST_P(UnmarkedText, HasNoneOfTheMarks) {
+  const std::vector<std::string_view> marks = opening_marks(dialect());
+  const std::string source = unmarked_text(marks);
+  std::vector<std::string> pieces = {"x", "<", "[", "]", ">", "{\"a\": 1}", " ", "é", "｜"};
+  for (const std::string_view mark : marks) {
+    const std::size_t cut = mark.find_last_of("_<[") + 1;  // marks of ASCII in two, others whole
+    pieces.emplace_back(mark.substr(0, cut));
+    pieces.emplace_back(mark.substr(cut));
+  }
+  std::erase_if(pieces, [](const std::string& piece) { return find_invalid_utf8(piece) != piece.npos; });
+  std::mt19937 random(11);
+  int marked = 0, unmarked = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    std::string text;
+    for (auto count = random() % 7; count > 0; --count) text += pieces[random() % pieces.size()];
+    const bool has_mark = std::any_of(marks.begin(), marks.end(),
+                                      [&](std::string_view mark) { return text.find(mark) != text.npos; });
+    EXPECT_EQ(matches(source, text), !has_mark) << text;
+    (has_mark ? marked : unmarked) += 1;
+  }
+  EXPECT_GT(marked, 100);
+  EXPECT_GT(unmarked, 1000);
+}
+
+INSTANTIATE_TEST_SUITE_P(Dialects, UnmarkedText,
+                         testing::Values("hermes", "mistral", "deepseek", "gemma4", "function-gemma",
+                                         "llama3", "llama4"));
 
 }  // namespace
 }  // namespace maestrale::chat

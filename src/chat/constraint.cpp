@@ -126,6 +126,19 @@ Result<MakeConstraint> plain_calls_or_text(const ConstraintPlan& plan, const Cha
   });
 }
 
+// A choice with a mark in it could never be written to its end: the mark begins a call.
+Status check_choices(const OutputShape& shape, const grammar::GrammarPtr& unmarked,
+                     const grammar::TokenTablePtr& table) {
+  for (const std::string& choice : shape.choices) {
+    if (grammar::Matcher(unmarked, table).begin_with(choice)) continue;
+    return Error{.kind = ErrorKind::kUsage,
+                 .what = "a choice spells the mark of a call or of thoughts: not together with tools",
+                 .where = shape.where,
+                 .found = choice};
+  }
+  return {};
+}
+
 Result<MakeConstraint> spelled_calls_or_text(const ConstraintPlan& plan, const ChatRequest& request,
                                              const MakeConstraint& text) {
   const SpelledCallsPtr calls =
@@ -133,6 +146,7 @@ Result<MakeConstraint> spelled_calls_or_text(const ConstraintPlan& plan, const C
   if (calls->text == nullptr)
     return unsupported("calls of this model cannot be told from text: no shape together with tools",
                        request.common.shape.where);
+  TRY(check_choices(request.common.shape, calls->text, calls->table));
   return MakeConstraint([calls, text, parallel = request.parallel_calls] {
     return make_spelled_calls_or_text(*calls, text(), parallel);
   });
@@ -149,6 +163,7 @@ Result<MakeConstraint> calls_or_text(const ConstraintPlan& plan, const ChatReque
   if (!calls.ok() || begins_as_call(**calls, *text()))
     return unsupported(
         "calls of this model cannot be told from a text of this shape: not together with tools", where);
+  TRY(check_choices(request.common.shape, (*calls)->text, (*calls)->table));
   return MakeConstraint([shared = *calls, text, parallel = request.parallel_calls] {
     return make_calls_or_text(shared, text(), parallel);
   });

@@ -79,6 +79,8 @@ TEST_F(Constraints, AForcedCallInEveryFrame) {
   const std::pair<const char*, const char*> cases[] = {
       {"hermes", "<tool_call>\n{\"name\": \"fg\", \"arguments\": {\"a\":12}}\n</tool_call>"},
       {"mistral", "[TOOL_CALLS]fg[ARGS]{\"a\":12}"},
+      {"deepseek",
+       "<｜tool▁call▁begin｜>function<｜tool▁sep｜>fg\n```json\n{\"a\":12}\n```<｜tool▁call▁end｜>"},
       {"llama3", "{\"name\": \"f\", \"parameters\": {\"a\":-3}}"},
   };
   for (const auto& [dialect, text] : cases) {
@@ -145,9 +147,11 @@ TEST_F(Constraints, CallsOrTextOfAShape) {
   const std::pair<const char*, const char*> cases[] = {
       {"hermes", "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\":1}}\n</tool_call>"},
       {"mistral", "[TOOL_CALLS]fg[ARGS]{\"a\":2}"},
+      {"deepseek",
+       "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"a\":3}\n```<｜tool▁call▁end｜>"},
   };
   for (const auto& [dialect, call] : cases) {
-    const std::string separator = std::string(dialect) == "hermes" ? "\n" : "";
+    const std::string separator = std::string(dialect) == "mistral" ? "" : "\n";
     const std::string two = call + separator + call;
     const auto made = make(dialect, request);
     ASSERT_TRUE(made.ok()) << made.error().render();
@@ -279,31 +283,63 @@ TEST_F(Constraints, CallsWithStringsBetweenControlTokens) {
 TEST_F(Constraints, TextOfAShapeHasNoMark) {
   ChatRequest request = with_tools(ToolChoice::Kind::kAuto);
   request.common.shape = {.kind = OutputShape::Kind::kRegex, .source = "x[^!]*!"};
-  Walk text(*tokenizer_, make("hermes", request).value());
-  EXPECT_EQ(text.take("x<tool> <tool_call>!"), "x<tool> <tool_call");
-  EXPECT_EQ(text.take("!"), "!");
-  EXPECT_TRUE(text.finished());
+  const auto plain = bytes_and({"<|end|>"});  // marks are spelled by bytes
+  Grammars grammars(*plain);
+  const std::pair<const char*, std::string> cases[] = {{"hermes", "x<tool> <tool_call>"},
+                                                       {"mistral", "x[TOOL_] [TOOL_CALLS]"},
+                                                       {"deepseek", "x<｜tool▁calls> <｜tool▁call▁begin｜>"}};
+  for (const auto& [dialect, marked] : cases) {
+    const auto made = chat_constraint(
+        {.tokenizer = plain.get(), .dialect = find_dialect(dialect), .grammars = &grammars}, request);
+    ASSERT_TRUE(made.ok()) << dialect << ": " << made.error().render();
+    Walk text(*plain, *made);
+    EXPECT_EQ(text.take(marked + "!"), marked.substr(0, marked.size() - 1)) << dialect;
+    EXPECT_EQ(text.take("!"), "!");
+    EXPECT_TRUE(text.finished());
+    ChatRequest choice = with_tools(ToolChoice::Kind::kAuto);
+    choice.common.shape = {.kind = OutputShape::Kind::kChoice, .choices = {"yes", marked}};
+    const auto refused = chat_constraint(
+        {.tokenizer = plain.get(), .dialect = find_dialect(dialect), .grammars = &grammars}, choice);
+    ASSERT_FALSE(refused.ok()) << dialect;
+    EXPECT_EQ(refused.error().found, marked);
+    EXPECT_EQ(refused.error().where, "response_format");
+  }
 }
 
 // A token that ends the mark and goes on cannot be taken where it would begin a call; elsewhere it can.
 TEST_F(Constraints, NoTokenLeapsOverTheBeginningOfAStrictCall) {
-  const auto tokenizer = bytes_and({">\n{", "call>?"});
-  const auto leap = *tokenizer->find(">\n{"), other = *tokenizer->find("call>?");
-  Grammars grammars(*tokenizer);
-  const auto made = chat_constraint(
-      {.tokenizer = tokenizer.get(), .dialect = find_dialect("hermes"), .grammars = &grammars},
-      with_tools(ToolChoice::Kind::kAuto, true));
-  ASSERT_TRUE(made.ok()) << made.error().render();
-  Walk walk(*tokenizer, *made);
-  EXPECT_TRUE(walk.allows(leap));
-  EXPECT_TRUE(walk.allows(other));
-  EXPECT_EQ(walk.take("a <tool_"), "a <tool_");
-  EXPECT_TRUE(walk.allows(leap));
-  EXPECT_FALSE(walk.allows(other));
-  EXPECT_EQ(walk.take("call"), "call");
-  EXPECT_FALSE(walk.allows(leap));
-  EXPECT_TRUE(walk.allows('>'));
-  EXPECT_TRUE(walk.allows('?'));
+  struct Case {
+    const char* dialect;
+    std::string begun, rest;  // a mark
+  };
+  for (const Case& one : {Case{"hermes", "<tool_", "call>"}, Case{"mistral", "[TOOL_", "CALLS]"},
+                          Case{"deepseek", "<｜tool▁call▁", "begin｜>"}, Case{"gemma", "```tool", "_code"},
+                          Case{"gemma4", "<|tool", "_call>"}}) {
+    const std::string last(1, one.rest.back());
+    const auto tokenizer = bytes_and({last + "\n{", one.rest + "?", "a" + one.begun + one.rest + "b"});
+    const auto leap = *tokenizer->find(last + "\n{"), other = *tokenizer->find(one.rest + "?");
+    const auto whole = *tokenizer->find("a" + one.begun + one.rest + "b");
+    Grammars grammars(*tokenizer);
+    const auto made = chat_constraint(
+        {.tokenizer = tokenizer.get(), .dialect = find_dialect(one.dialect), .grammars = &grammars},
+        with_tools(ToolChoice::Kind::kAuto, true));
+    ASSERT_TRUE(made.ok()) << one.dialect << ": " << made.error().render();
+    Walk walk(*tokenizer, *made);
+    EXPECT_TRUE(walk.allows(leap)) << one.dialect;
+    EXPECT_TRUE(walk.allows(other)) << one.dialect;
+    EXPECT_FALSE(walk.allows(whole)) << one.dialect;
+    EXPECT_EQ(walk.take("a " + one.begun), "a " + one.begun);
+    EXPECT_TRUE(walk.allows(leap)) << one.dialect;
+    EXPECT_FALSE(walk.allows(other)) << one.dialect;
+    const std::string short_of = one.rest.substr(0, one.rest.size() - 1);
+    EXPECT_EQ(walk.take(short_of), short_of);
+    EXPECT_FALSE(walk.allows(leap)) << one.dialect;
+    EXPECT_TRUE(walk.allows(static_cast<unsigned char>(last[0]))) << one.dialect;
+    EXPECT_TRUE(walk.allows('?')) << one.dialect;
+    // After the mark the call is held.
+    EXPECT_EQ(walk.take(last), last);
+    EXPECT_FALSE(walk.allows('?')) << one.dialect;
+  }
 }
 
 TEST_F(Constraints, StrictCallsThatBeginAsAnyText) {

@@ -34,12 +34,11 @@ grammar::CallForm call_of(const SpelledForm& form) {
             .separator = "\n",
             .style = {.syntax = grammar::ValueSyntax::kPython}};
   }
-  return {.before = "call:",
-          .between = "",
-          .after = std::string(form.close),
-          .style = {.compact = true,
-                    .syntax = grammar::ValueSyntax::kMarked,
-                    .quote = std::string(form.quote)}};
+  return {
+      .before = "call:",
+      .between = "",
+      .after = std::string(form.close),
+      .style = {.compact = true, .syntax = grammar::ValueSyntax::kMarked, .quote = std::string(form.quote)}};
 }
 
 // The names that the parser takes for such.
@@ -60,10 +59,10 @@ Status check_names(const SpelledForm& form, const json::array& tools) {
 
 class StrictSpelledCalls final : public engine::TokenConstraint {
  public:
-  explicit StrictSpelledCalls(SpelledCallsPtr plan) : plan_(std::move(plan)) {}
+  explicit StrictSpelledCalls(SpelledCallsPtr plan) : plan_(std::move(plan)), watch_(plan_->mark) {}
 
   void mask(TokenMask mask) override {
-    if (!call_) return;
+    if (!call_) return watch_.mask(mask);
     call_->mask(mask);
     for (const text::TokenId end : plan_->tokenizer->end_tokens()) forbid(mask, end);
   }
@@ -73,21 +72,15 @@ class StrictSpelledCalls final : public engine::TokenConstraint {
       if (call_->finished()) call_.reset();
       return true;
     }
-    tail_ += plan_->tokenizer->bytes(token);
-    // A token that holds the mark and more has begun the call already: what it began is not held any more.
-    if (tail_.ends_with(plan_->mark)) {
-      call_.emplace(plan_->rest, plan_->spelled_table);
-      tail_.clear();
-    }
-    if (tail_.size() > plan_->mark.size()) tail_.erase(0, tail_.size() - plan_->mark.size());
+    if (watch_.accept(token)) call_.emplace(plan_->rest, plan_->spelled_table);
     return true;
   }
   bool finished() const override { return false; }
 
  private:
   SpelledCallsPtr plan_;
+  MarkWatch watch_;
   std::optional<grammar::Matcher> call_;  // under way
-  std::string tail_;
 };
 
 }  // namespace
@@ -99,10 +92,10 @@ Result<SpelledCallsPtr> plan_spelled_calls(const Dialect& dialect, const text::T
   const SpelledForm& form = *form_of(dialect);
   TRY(check_names(form, tools));
   auto plan = std::make_shared<SpelledCalls>();
-  plan->mark = form.open;
+  plan->mark = watched_mark(std::string(form.open), tokenizer);
   grammar::CallForm calls = call_of(form);
   plan->rest = TRY(grammars.calls(calls, tools));
-  calls.before = plan->mark + calls.before;
+  calls.before = plan->mark.mark + calls.before;
   plan->one = TRY(grammars.calls(calls, tools));
   calls.many = true;
   plan->many = TRY(grammars.calls(calls, tools));

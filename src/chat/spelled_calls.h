@@ -9,12 +9,13 @@
 #include "base/result.h"
 #include "chat/dialect.h"
 #include "chat/grammars.h"
+#include "chat/mark_watch.h"
 #include "engine/constraint.h"
 
 namespace maestrale::chat {
 
 struct SpelledCalls {
-  std::string mark;                     // begins a call
+  WatchedMark mark;                     // begins a call
   grammar::GrammarPtr one, many, rest;  // rest: of one, after the mark
   grammar::GrammarPtr text;             // text without marks; null where it is not to be told from calls
   grammar::TokenTablePtr table, spelled_table;
